@@ -1,0 +1,40 @@
+"""Imports point down: each folder may import only those below it, and no one imports a script."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from utils.paths import ROOT
+
+_BELOW = {
+    "utils": set(),
+    "renderers": {"utils"},
+    "losses": {"utils"},
+    "metrics": {"utils"},
+    "augmentation": {"utils"},
+    "models": {"utils", "renderers"},
+    "data": {"utils", "augmentation", "models", "renderers"},
+    "predict": {"utils", "models", "renderers", "metrics"},
+    "train": {"utils", "augmentation", "models", "renderers", "losses", "metrics", "data"},
+}
+_SCRIPTS = {"run_train", "run_predict", "run_evaluate"}
+
+
+def _imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("folder", sorted(_BELOW))
+def test_folder_imports_only_what_is_below_it(folder):
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    for path in files:
+        wrong = _imported(path) & (set(_BELOW) | _SCRIPTS) - _BELOW[folder] - {folder}
+        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"

@@ -1,0 +1,42 @@
+import torch
+
+from utils.cameras import (
+    norm_to_pixels,
+    perspective_intrinsics,
+    pixels_to_norm,
+    project_perspective,
+    project_weak_perspective,
+    weak_perspective_to_perspective,
+)
+
+
+def test_edges_of_the_image_are_minus_one_and_one():
+    # Width 4: the left edge is pixel coordinate 0, the centre 2, the right edge 4.
+    points = norm_to_pixels(torch.tensor([-1.0, 0, 1]), 4)
+    assert points.tolist() == [0, 2, 4]
+    assert pixels_to_norm(points, 4).tolist() == [-1, 0, 1]
+
+
+def test_weak_perspective_by_hand():
+    # u = 2 (1 + 0.5) = 3, v = 2 (-1 + 0.25) = -1.5; depth does not matter.
+    found = project_weak_perspective(
+        torch.tensor([[[1.0, -1, 7]]]), torch.tensor([[2.0, 0.5, 0.25]])
+    )
+    assert found.tolist() == [[[3.0, -1.5]]]
+
+
+def test_perspective_by_hand():
+    # 100 px focal length, 64 px image: (1, 2, 10) m goes to 32 + 100 / 10, 32 + 200 / 10.
+    cam_k = perspective_intrinsics(100, 64, torch.zeros(1))[None]
+    found = project_perspective(torch.tensor([[[1.0, 2, 10]]]), cam_k)
+    torch.testing.assert_close(found, torch.tensor([[[42.0, 52]]]))
+
+
+def test_weak_perspective_and_its_perspective_camera_agree_far_away():
+    points = torch.rand(3, 50, 3) - 0.5
+    cam_wp = torch.tensor([[0.9, 0, 0], [1.3, 0.1, -0.2], [0.5, -0.3, 0.4]])
+    weak = norm_to_pixels(project_weak_perspective(points, cam_wp), 256)
+    cam_t = weak_perspective_to_perspective(cam_wp, 1e6, 256)
+    cam_k = perspective_intrinsics(1e6, 256, points).expand(3, -1, -1)
+    strong = project_perspective((points + cam_t[:, None]).double(), cam_k.double())
+    torch.testing.assert_close(strong.float(), weak, atol=0.02, rtol=0)

@@ -1,0 +1,43 @@
+import math
+
+import torch
+
+from utils.proxy import PROXY_CHANNELS, make_heatmaps, make_proxy
+
+
+def test_heatmap_values_by_hand():
+    # Joint on the centre of pixel (row 100, column 60): peak 1; 3 px away exp(-9 / 32); 8 px away
+    # exp(-64 / 32) still counts; (6, 6) px away is 8.49 px and does not.
+    joints = torch.tensor([[[60.5, 100.5]]])
+    heatmap = make_heatmaps(joints, torch.ones(1, 1, dtype=torch.bool), 256)[0, 0]
+    assert heatmap[100, 60] == 1
+    assert math.isclose(heatmap[100, 63], math.exp(-9 / 32), rel_tol=1e-5)
+    assert math.isclose(heatmap[107, 60], math.exp(-49 / 32), rel_tol=1e-5)
+    assert heatmap[106, 66] == 0
+    assert heatmap[100, 69] == 0
+    assert int((heatmap > 0).sum()) <= 201  # pi 8^2
+
+
+def test_absent_joints_leave_their_channel_empty():
+    joints = torch.tensor(
+        [[[10.0, 10], [-1, 10], [10, 256], [float("nan"), 5], [float("inf"), 5], [12, 12]]]
+    )
+    visibility = torch.tensor([[True, True, True, True, True, False]])
+    heatmaps = make_heatmaps(joints, visibility, 256)[0]
+    assert heatmaps[0].max() > 0.9
+    assert heatmaps[1:].abs().max() == 0
+
+
+def test_heatmaps_scale_with_the_crop():
+    visible = torch.ones(1, 1, dtype=torch.bool)
+    large = make_heatmaps(torch.tensor([[[128.0, 64]]]), visible, 256)
+    small = make_heatmaps(torch.tensor([[[64.0, 32]]]), visible, 128)
+    pooled = torch.nn.functional.avg_pool2d(large, 2)
+    assert (pooled - small).abs().max() < 0.08
+
+
+def test_proxy_channels():
+    silhouettes = torch.rand(2, 64, 64) > 0.5
+    proxy = make_proxy(silhouettes, torch.rand(2, 17, 2) * 64, torch.ones(2, 17).bool())
+    assert proxy.shape == (2, PROXY_CHANNELS, 64, 64)
+    assert torch.equal(proxy[:, 0].bool(), silhouettes)

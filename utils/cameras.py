@@ -1,0 +1,73 @@
+"""Cameras and the pixel convention.
+
+Camera frame: x right, y down, z away from the camera; metres. Pixels: x right, y down, continuous;
+pixel i covers [i, i + 1), so its centre is at i + 0.5 and an image of width W spans [0, W].
+Normalised image coordinates run over the same span from -1 to 1.
+"""
+
+import torch
+from torch import Tensor
+
+
+def norm_to_pixels(points_norm: Tensor, size: int) -> Tensor:
+    """Pixels of normalised coordinates in a square image: -1 is the left edge, 1 the right edge."""
+    return (points_norm + 1) * (size / 2)
+
+
+def pixels_to_norm(points_px: Tensor, size: int) -> Tensor:
+    """Normalised coordinates of pixels in a square image, the inverse of `norm_to_pixels`."""
+    return points_px * (2 / size) - 1
+
+
+def project_weak_perspective(points3d: Tensor, cam_wp: Tensor) -> Tensor:
+    """Scaled orthographic projection u = s (x + tx), v = s (y + ty).
+
+    Args:
+        points3d: (B, N, 3) metres, camera axes, body origin.
+        cam_wp: (B, 3) scale s (1 / metre), tx, ty (metres).
+
+    Returns:
+        (B, N, 2) normalised image coordinates.
+    """
+    scale, shift = cam_wp[:, None, :1], cam_wp[:, None, 1:]
+    return scale * (points3d[..., :2] + shift)
+
+
+def project_perspective(points3d_cam: Tensor, cam_k: Tensor) -> Tensor:
+    """Pinhole projection.
+
+    Args:
+        points3d_cam: (B, N, 3) metres, camera frame, z > 0.
+        cam_k: (B, 3, 3) intrinsics in pixels.
+
+    Returns:
+        (B, N, 2) pixels.
+    """
+    projected = points3d_cam @ cam_k.transpose(-1, -2)
+    return projected[..., :2] / projected[..., 2:]
+
+
+def perspective_intrinsics(focal_px: float, size: int, like: Tensor) -> Tensor:
+    """(3, 3) intrinsics of a square image whose principal point is its centre."""
+    cam_k = torch.eye(3, dtype=like.dtype, device=like.device)
+    cam_k[0, 0] = cam_k[1, 1] = focal_px
+    cam_k[0, 2] = cam_k[1, 2] = size / 2
+    return cam_k
+
+
+def weak_perspective_to_perspective(cam_wp: Tensor, focal_px: float, size: int) -> Tensor:
+    """The translation of a perspective camera that pictures a body as `cam_wp` does.
+
+    At depth z a perspective camera magnifies by focal_px / z pixels a metre, the weak-perspective
+    one by s * size / 2; equating the two gives z.
+
+    Args:
+        cam_wp: (B, 3) scale, tx, ty for a size x size image.
+        focal_px: focal length of the perspective camera, pixels.
+        size: image side, pixels.
+
+    Returns:
+        (B, 3) translation in metres.
+    """
+    depth = 2 * focal_px / (size * cam_wp[:, 0].clamp(min=1e-6))
+    return torch.stack([cam_wp[:, 1], cam_wp[:, 2], depth], dim=-1)

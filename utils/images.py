@@ -1,0 +1,59 @@
+"""Finding, reading and writing pictures."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from utils.errors import InputError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def find_images(path: Path) -> list[Path]:
+    """The image files that `path` names: itself, or those directly in the folder, by name.
+
+    Raises:
+        InputError: `path` does not exist, is not an image file, or is a folder without images.
+    """
+    known = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+    if path.is_file():
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise InputError(f"{path} is not an image by its name; expected one of: {known}")
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"no file or folder at {path}; give one image or a folder of images")
+    images = sorted(
+        child
+        for child in path.iterdir()
+        if child.is_file() and child.suffix.lower() in IMAGE_SUFFIXES
+    )
+    if not images:
+        raise InputError(f"no images in {path}; expected files ending in: {known}")
+    return images
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image file as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+
+    Raises:
+        InputError: the file cannot be read or does not hold an image.
+    """
+    try:
+        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if image is None:
+        raise InputError(f"{path} does not hold an image that can be decoded; convert it to png")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Writes (H, W, 3) uint8 RGB to `path`, its format by the suffix.
+
+    Raises:
+        InputError: the file could not be written.
+    """
+    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+        raise InputError(f"cannot write {path}; check that the folder exists and is writable")

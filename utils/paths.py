@@ -1,0 +1,18 @@
+"""Where the project's files live; every default path is spelled here."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+ADDITIONAL = ROOT / "additional"
+OPEN_BODY = ADDITIONAL / "open_body"
+SMPL_FOLDER = ADDITIONAL / "smpl"
+CHECKPOINTS = ROOT / "checkpoints"
+DATA = ROOT / "data"
+DEMO = ROOT / "demo"
+OUTPUT = ROOT / "output"
+EXPERIMENTS = ROOT / "experiments"
+
+DEFAULT_CHECKPOINT = CHECKPOINTS / "open_body_resnet18.tar"
+OPEN_POSES_TRAIN = DATA / "open_poses_train.npz"
+OPEN_POSES_VAL = DATA / "open_poses_val.npz"
