@@ -1,0 +1,209 @@
+"""The body model: betas and pose in, vertices and 90 joints out."""
+
+import contextlib
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from smplx import SMPLLayer
+from torch import Tensor, nn
+
+from models.smpl_files import NUM_BETAS, SmplArrays, read_smpl_file
+from utils.errors import InputError
+from utils.joints import COCOPLUS_JOINTS, EXTRA_JOINTS, H36M_JOINTS, PARTS, PICKED_SMPLX_NAMES
+from utils.paths import ADDITIONAL, OPEN_BODY
+
+GENDERS = ("neutral", "male", "female")
+POSE_DIMS = 24 * 6
+
+
+class BodyOutput(NamedTuple):
+    """A posed body."""
+
+    vertices: Tensor  # (B, V, 3) metres
+    joints3d: Tensor  # (B, 90, 3) metres, `utils.joints.BODY_MODEL_JOINTS` order
+
+
+class Landmarks(NamedTuple):
+    """What goes with a body model's vertex order beside the model itself."""
+
+    regressors: np.ndarray  # (9 + 19 + 17, V) float32: extra, cocoplus, Human3.6M joints
+    vertex_ids: np.ndarray  # (21,) int64, `utils.joints.PICKED_JOINTS` order
+    face_parts: np.ndarray  # (F,) uint8, indices into `utils.joints.PARTS`
+
+
+class MeanParameters(NamedTuple):
+    """Where the regressor's estimate starts."""
+
+    pose: Tensor  # (144,) 24 rotations in 6D, camera frame
+    betas: Tensor  # (10,)
+
+
+class BodyModel(nn.Module):
+    """SMPL-format body with 90 joints, on top of `smplx`'s SMPL layer.
+
+    Args:
+        arrays: the model's arrays.
+        landmarks: joint regressors, picked vertices and part labels of the same vertex order.
+        name: which body this is, "open" or "smpl".
+        gender: one of `GENDERS`.
+    """
+
+    def __init__(self, arrays: SmplArrays, landmarks: Landmarks, name: str, gender: str):
+        """Checks that the landmarks fit the arrays; raises InputError where they do not."""
+        super().__init__()
+        _check_landmarks(arrays, landmarks)
+        vertex_ids = dict(zip(PICKED_SMPLX_NAMES, landmarks.vertex_ids.tolist(), strict=True))
+        # Without a path `smplx` reads nothing: it takes the arrays as they are. It prints a
+        # warning about having "only" ten betas, which is what STRAPS uses.
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.layer = SMPLLayer("", data_struct=arrays, vertex_ids=vertex_ids, gender=gender)
+        regressors = torch.from_numpy(np.ascontiguousarray(landmarks.regressors, np.float32))
+        self.register_buffer("landmark_regressors", regressors.to_sparse(), persistent=False)
+        self.register_buffer("faces", torch.from_numpy(arrays.f), persistent=False)
+        self.register_buffer(
+            "face_parts", torch.from_numpy(landmarks.face_parts.astype(np.uint8)), persistent=False
+        )
+        self.identity = {
+            "name": name,
+            "gender": gender,
+            "vertices": len(arrays.v_template),
+            "faces": len(arrays.f),
+            "hash": _hash_of(arrays, landmarks),
+        }
+
+    @classmethod
+    def load(cls, body: str = "open", gender: str = "neutral") -> "BodyModel":
+        """Loads a body by name from the project's `additional` folder.
+
+        Args:
+            body: "open", the body shipped with the project.
+            gender: one of `GENDERS`.
+
+        Raises:
+            InputError: unknown name or gender; a file is missing or does not fit the others.
+        """
+        if gender not in GENDERS:
+            raise InputError(f"unknown gender {gender!r}; expected one of {', '.join(GENDERS)}")
+        if body != "open":
+            raise InputError(f"unknown body {body!r}; expected open")
+        arrays = read_smpl_file(OPEN_BODY / f"OPEN_{gender.upper()}.npz")
+        return cls(arrays, read_landmarks(OPEN_BODY / "landmarks.npz"), body, gender)
+
+    def forward(self, betas: Tensor, pose_rotmats: Tensor) -> BodyOutput:
+        """Poses the body.
+
+        Args:
+            betas: (B, 10) shape.
+            pose_rotmats: (B, 24, 3, 3) joint rotations, the root's first.
+
+        Returns:
+            Vertices and joints, in the frame that the root rotation leads to, metres.
+        """
+        posed = self.layer(
+            betas=betas,
+            global_orient=pose_rotmats[:, :1],
+            body_pose=pose_rotmats[:, 1:],
+            pose2rot=False,
+        )
+        # One sparse product for the whole batch: (45, V) x (V, B * 3).
+        batch, count = posed.vertices.shape[:2]
+        columns = posed.vertices.transpose(0, 1).reshape(count, batch * 3)
+        landmarks = (self.landmark_regressors @ columns).unflatten(1, (batch, 3)).transpose(0, 1)
+        return BodyOutput(posed.vertices, torch.cat([posed.joints, landmarks], dim=1))
+
+    def tpose(self, betas: Tensor) -> Tensor:
+        """Vertices in the T-pose: shape alone, no skinning; (B, 10) to (B, V, 3) metres."""
+        offsets = betas @ self.layer.shapedirs.flatten(0, 1).T
+        return self.layer.v_template + offsets.unflatten(1, (-1, 3))
+
+
+def read_landmarks(path: Path) -> Landmarks:
+    """Reads the open body's joint regressors, picked vertices and part labels.
+
+    Raises:
+        InputError: the file is missing, unreadable or incomplete.
+    """
+    content = _read_arrays(
+        path,
+        (
+            "J_regressor_extra",
+            "cocoplus_regressor",
+            "J_regressor_h36m",
+            "vertex_ids",
+            "face_parts",
+        ),
+    )
+    regressors = np.concatenate(
+        [
+            content["J_regressor_extra"],
+            content["cocoplus_regressor"],
+            content["J_regressor_h36m"],
+        ]
+    )
+    return Landmarks(regressors, content["vertex_ids"], content["face_parts"])
+
+
+def read_mean_parameters(body: str = "open") -> MeanParameters:
+    """Reads the mean pose and shape at which the regressor starts.
+
+    Args:
+        body: "open", or "smpl" for the file in the `additional` folder.
+
+    Raises:
+        InputError: the file is missing, unreadable or has other shapes.
+    """
+    folder = OPEN_BODY if body == "open" else ADDITIONAL
+    path = folder / "neutral_smpl_mean_params_6dpose.npz"
+    content = _read_arrays(path, ("pose", "shape"))
+    for key, size in (("pose", POSE_DIMS), ("shape", NUM_BETAS)):
+        if content[key].shape != (size,):
+            raise InputError(f"{path}: {key} has shape {content[key].shape}, expected ({size},)")
+    pose, shape = (torch.from_numpy(content[key].astype(np.float32)) for key in ("pose", "shape"))
+    return MeanParameters(pose, shape)
+
+
+def _read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise InputError(f"no file at {path}; see 'Additional files' in README.md")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            missing = [key for key in keys if key not in content.files]
+            if missing:
+                raise InputError(f"{path} has no {', '.join(missing)}; it holds {content.files}")
+            return {key: content[key] for key in keys}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a readable npz file: {error}") from error
+
+
+def _check_landmarks(arrays: SmplArrays, landmarks: Landmarks) -> None:
+    vertices, faces = len(arrays.v_template), len(arrays.f)
+    rows = len(EXTRA_JOINTS) + len(COCOPLUS_JOINTS) + len(H36M_JOINTS)
+    expected = {
+        "regressors": (rows, vertices),
+        "vertex_ids": (len(PICKED_SMPLX_NAMES),),
+        "face_parts": (faces,),
+    }
+    for key, shape in expected.items():
+        found = getattr(landmarks, key).shape
+        if found != shape:
+            raise InputError(
+                f"the body model's {key} have shape {found}, expected {shape} for a body of "
+                f"{vertices} vertices and {faces} faces; the files do not belong together"
+            )
+    if landmarks.vertex_ids.min() < 0 or landmarks.vertex_ids.max() >= vertices:
+        raise InputError(f"the body model's vertex_ids are not all within 0..{vertices - 1}")
+    if landmarks.face_parts.min() < 1 or landmarks.face_parts.max() >= len(PARTS):
+        raise InputError(f"the body model's face_parts are not all within 1..{len(PARTS) - 1}")
+
+
+def _hash_of(arrays: SmplArrays, landmarks: Landmarks) -> str:
+    """A short hash of every number that a prediction depends on."""
+    digest = hashlib.sha256()
+    for array in (*arrays, *landmarks):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]

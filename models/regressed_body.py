@@ -1,0 +1,63 @@
+"""From the regressor's parameters to everything that losses, metrics and pictures need."""
+
+import torch
+from torch import Tensor
+
+from models.body_model import BodyModel
+from models.regressor import BodyParameters
+from renderers.rasteriser import Rasteriser
+from utils.cameras import (
+    norm_to_pixels,
+    perspective_intrinsics,
+    project_weak_perspective,
+    weak_perspective_to_perspective,
+)
+from utils.joints import COCO17_IN_90, LSP14_IN_90
+
+RENDER_FOCAL = 5000.0  # px at a side of 256: so long that perspective is all but weak
+
+
+def regressed_body(
+    parameters: BodyParameters, body_model: BodyModel, image_size: int
+) -> dict[str, Tensor]:
+    """Poses the estimated body and projects its joints.
+
+    Args:
+        parameters: of B people.
+        body_model: the body that the regressor was trained for.
+        image_size: side S of the crop, pixels.
+
+    Returns:
+        cam_wp (B, 3), pose_rotmats (B, 24, 3, 3), betas (B, 10), vertices (B, V, 3) metres,
+        joints3d (B, 14, 3) LSP joints, metres, joints2d_norm (B, 17, 2) COCO joints, and the same
+        in pixels of the crop, joints2d_px.
+    """
+    body = body_model(parameters.betas, parameters.pose_rotmats)
+    joints2d_norm = project_weak_perspective(body.joints3d[:, COCO17_IN_90], parameters.cam_wp)
+    return {
+        **parameters._asdict(),
+        "vertices": body.vertices,
+        "joints3d": body.joints3d[:, LSP14_IN_90],
+        "joints2d_norm": joints2d_norm,
+        "joints2d_px": norm_to_pixels(joints2d_norm, image_size),
+    }
+
+
+@torch.no_grad()
+def regressed_silhouettes(vertices: Tensor, cam_wp: Tensor, rasteriser: Rasteriser) -> Tensor:
+    """Silhouettes of estimated bodies as their weak-perspective cameras see them.
+
+    Args:
+        vertices: (B, V, 3) metres.
+        cam_wp: (B, 3).
+        rasteriser: of the body's faces, square.
+
+    Returns:
+        (B, S, S) bool.
+    """
+    size = rasteriser.image_size[0]
+    focal = RENDER_FOCAL * size / 256
+    cam_t = weak_perspective_to_perspective(cam_wp, focal, size)
+    # A scale near zero puts the body beyond the far plane, where nothing is drawn.
+    cam_k = perspective_intrinsics(focal, size, vertices).expand(len(vertices), -1, -1)
+    return rasteriser.part_segmentation(vertices + cam_t[:, None], cam_k) > 0

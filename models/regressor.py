@@ -1,0 +1,120 @@
+"""The regressor: a ResNet encoder and iterative error feedback (IEF).
+
+Kanazawa et al., "End-to-end Recovery of Human Shape and Pose", CVPR 2018, section 3.2; Sengupta et
+al., "Synthetic Training for Accurate 3D Human Pose and Shape Estimation in the Wild", BMVC 2020.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from models.body_model import POSE_DIMS, MeanParameters
+from models.smpl_files import NUM_BETAS
+from utils.proxy import PROXY_CHANNELS
+from utils.rotations import rot6d_to_rotmat
+
+CAMERA_DIMS = 3
+PARAMETER_DIMS = CAMERA_DIMS + POSE_DIMS + NUM_BETAS  # 157
+INITIAL_CAMERA = (0.9, 0.0, 0.0)
+
+# (torchvision constructor, features, width of the IEF layers)
+_ENCODERS = {
+    18: (torchvision.models.resnet18, 512, 512),
+    50: (torchvision.models.resnet50, 2048, 1024),
+}
+RESNET_LAYERS = tuple(_ENCODERS)
+
+
+class BodyParameters(NamedTuple):
+    """What the regressor estimates for each person."""
+
+    cam_wp: Tensor  # (B, 3) weak-perspective scale, tx, ty
+    pose_rotmats: Tensor  # (B, 24, 3, 3) root in the camera frame
+    betas: Tensor  # (B, 10)
+
+
+class IEFModule(nn.Module):
+    """Refines an estimate of the parameters by repeatedly adding a correction to it.
+
+    Args:
+        feature_dims: C, number of image features.
+        hidden_dims: width of the two hidden layers.
+        initial_estimate: (157,) where every estimate starts.
+        iterations: how often a correction is added.
+    """
+
+    def __init__(
+        self, feature_dims: int, hidden_dims: int, initial_estimate: Tensor, iterations: int
+    ):
+        """Weights start as torch's linear layers do, biases at zero."""
+        super().__init__()
+        self.iterations = iterations
+        self.register_buffer("initial_estimate", initial_estimate.clone(), persistent=False)
+        self.fc1 = nn.Linear(feature_dims + PARAMETER_DIMS, hidden_dims)
+        self.fc2 = nn.Linear(hidden_dims, hidden_dims)
+        self.fc3 = nn.Linear(hidden_dims, PARAMETER_DIMS)
+        # The published state dict names these layers twice; sharing them keeps both names.
+        self.ief_layers = nn.Sequential(self.fc1, nn.ReLU(), self.fc2, nn.ReLU(), self.fc3)
+        for layer in (self.fc1, self.fc2, self.fc3):
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C) features to (B, 157) parameters."""
+        estimate = self.initial_estimate.expand(len(features), -1)
+        for _ in range(self.iterations):
+            estimate = estimate + self.ief_layers(torch.cat([features, estimate], dim=1))
+        return estimate
+
+
+class Regressor(nn.Module):
+    """Proxy representation in, camera, pose and shape out.
+
+    Args:
+        mean_parameters: pose and shape of the initial estimate.
+        resnet_layers: 18 or 50.
+        iterations: of the error feedback.
+    """
+
+    def __init__(
+        self, mean_parameters: MeanParameters, resnet_layers: int = 18, iterations: int = 3
+    ):
+        """Builds an untrained network; raises ValueError for another number of layers."""
+        super().__init__()
+        if resnet_layers not in _ENCODERS:
+            raise ValueError(f"resnet_layers is {resnet_layers}, expected one of {RESNET_LAYERS}")
+        constructor, feature_dims, hidden_dims = _ENCODERS[resnet_layers]
+        self.image_encoder = constructor(weights=None)
+        first = self.image_encoder.conv1
+        self.image_encoder.conv1 = nn.Conv2d(
+            PROXY_CHANNELS, first.out_channels, first.kernel_size, first.stride, first.padding,
+            bias=False,
+        )  # fmt: skip
+        nn.init.kaiming_normal_(
+            self.image_encoder.conv1.weight, mode="fan_out", nonlinearity="relu"
+        )
+        self.image_encoder.fc = nn.Identity()
+        camera = torch.tensor(INITIAL_CAMERA)
+        initial_estimate = torch.cat([camera, mean_parameters.pose, mean_parameters.betas])
+        self.ief_module = IEFModule(feature_dims, hidden_dims, initial_estimate, iterations)
+
+    def forward(self, proxy: Tensor) -> BodyParameters:
+        """Estimates camera, pose and shape.
+
+        Args:
+            proxy: (B, 18, S, S), `utils.proxy.make_proxy`.
+
+        Returns:
+            The parameters in float32, also under autocast: the feedback adds small corrections.
+        """
+        features = self.image_encoder(proxy)
+        with torch.autocast(features.device.type, enabled=False):
+            estimate = self.ief_module(features.float())
+        return decode_parameters(estimate)
+
+
+def decode_parameters(estimate: Tensor) -> BodyParameters:
+    """Splits (B, 157) into camera, rotation matrices and betas."""
+    cam_wp, pose, betas = estimate.split([CAMERA_DIMS, POSE_DIMS, NUM_BETAS], dim=1)
+    return BodyParameters(cam_wp, rot6d_to_rotmat(pose.unflatten(1, (24, 6))), betas)

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import smplx
+import torch
+
+from models.body_model import BodyModel, read_landmarks, read_mean_parameters
+from models.smpl_files import read_smpl_file
+from utils.errors import InputError
+from utils.joints import BODY_MODEL_JOINTS, LSP14_IN_90, PICKED_SMPLX_NAMES
+from utils.paths import OPEN_BODY
+from utils.rotations import axis_angle_to_rotmat, rot6d_to_rotmat
+
+
+def _random_people(count: int):
+    generator = torch.Generator().manual_seed(0)
+    betas = torch.randn(count, 10, generator=generator)
+    axis_angles = torch.randn(count, 24, 3, generator=generator) * 0.4
+    return betas, axis_angles
+
+
+def test_smplx_agrees_on_vertices_and_joints(body_model):
+    """The SMPL class of smplx, fed axis-angle poses, is the oracle."""
+    betas, axis_angles = _random_people(3)
+    arrays = read_smpl_file(OPEN_BODY / "OPEN_NEUTRAL.npz")
+    ids = read_landmarks(OPEN_BODY / "landmarks.npz").vertex_ids
+    oracle = smplx.SMPL(
+        "", data_struct=arrays, vertex_ids=dict(zip(PICKED_SMPLX_NAMES, ids, strict=True))
+    )
+    expected = oracle(
+        betas=betas, global_orient=axis_angles[:, 0], body_pose=axis_angles[:, 1:].flatten(1)
+    )
+    found = body_model(betas, axis_angle_to_rotmat(axis_angles))
+    torch.testing.assert_close(found.vertices, expected.vertices, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.joints3d[:, :45], expected.joints, atol=1e-5, rtol=0)
+
+
+def test_ninety_joints_and_their_regressors(body_model):
+    betas, axis_angles = _random_people(2)
+    body = body_model(betas, axis_angle_to_rotmat(axis_angles))
+    assert body.joints3d.shape == (2, len(BODY_MODEL_JOINTS), 3)
+    regressors = torch.from_numpy(read_landmarks(OPEN_BODY / "landmarks.npz").regressors)
+    expected = torch.einsum("jv,bvc->bjc", regressors.float(), body.vertices)
+    torch.testing.assert_close(body.joints3d[:, 45:], expected, atol=1e-5, rtol=0)
+
+
+def test_tpose_is_the_body_in_no_pose(body_model):
+    betas, _ = _random_people(2)
+    identity = torch.eye(3).expand(2, 24, 3, 3)
+    torch.testing.assert_close(
+        body_model.tpose(betas), body_model(betas, identity).vertices, atol=1e-5, rtol=0
+    )
+
+
+def test_gradients_reach_betas_and_pose(body_model):
+    betas, axis_angles = _random_people(2)
+    betas.requires_grad_()
+    axis_angles.requires_grad_()
+    body = body_model(betas, axis_angle_to_rotmat(axis_angles))
+    (body.vertices.square().mean() + body.joints3d.square().mean()).backward()
+    assert betas.grad.abs().min() > 0
+    assert torch.isfinite(axis_angles.grad).all()
+
+
+@pytest.mark.parametrize("gender", ["neutral", "male", "female"])
+def test_every_gender_loads_and_is_told_apart(gender, body_model):
+    other = BodyModel.load("open", gender)
+    assert other.identity["gender"] == gender
+    assert (other.identity["hash"] == body_model.identity["hash"]) == (gender == "neutral")
+
+
+def test_mean_parameters_stand_upright_in_the_camera_frame(body_model):
+    mean = read_mean_parameters("open")
+    rotmats = rot6d_to_rotmat(mean.pose.view(1, 24, 6))
+    joints = body_model(mean.betas[None], rotmats).joints3d[0, LSP14_IN_90, :]
+    ankles, head = joints[[0, 5], 1], joints[13, 1]
+    assert (head < ankles - 1.2).all()  # y points down
+    assert joints[2, 0] < joints[3, 0]  # the right hip is on the left of a frontal picture
+
+
+def test_unknown_names_and_missing_files(tmp_path):
+    with pytest.raises(InputError, match="unknown gender"):
+        BodyModel.load("open", "other")
+    with pytest.raises(InputError, match="unknown body"):
+        BodyModel.load("smplest", "neutral")
+    with pytest.raises(InputError, match="no file at"):
+        read_landmarks(tmp_path / "landmarks.npz")
+
+
+def test_landmarks_of_another_body_are_refused():
+    arrays = read_smpl_file(OPEN_BODY / "OPEN_NEUTRAL.npz")
+    landmarks = read_landmarks(OPEN_BODY / "landmarks.npz")
+    with pytest.raises(InputError, match="do not belong together"):
+        BodyModel(arrays, landmarks._replace(face_parts=np.ones(5, np.uint8)), "open", "neutral")

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+
+from models.body_model import read_mean_parameters
+from models.checkpoints import load_predictor, read_checkpoint, regressor_of
+from models.regressor import Regressor
+from utils.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def regressor():
+    return Regressor(read_mean_parameters("open"), 18).eval()
+
+
+def _ours(regressor, body_model, **changes):
+    mean = read_mean_parameters("open")
+    return {
+        "epoch": 7,
+        "best_epoch": 5,
+        "best_model_state_dict": regressor.state_dict(),
+        "body": body_model.identity,
+        "mean_parameters": {"pose": mean.pose, "betas": mean.betas},
+        "image_size": 128,
+        **changes,
+    }
+
+
+def test_half_precision_weights_predict_the_same(tmp_path, regressor, body_model):
+    halves = {
+        name: values.half() if values.is_floating_point() else values
+        for name, values in regressor.state_dict().items()
+    }
+    torch.save(_ours(regressor, body_model, best_model_state_dict=halves), tmp_path / "c.tar")
+    predictor = load_predictor(tmp_path / "c.tar", torch.device("cpu"))
+    assert predictor.image_size == 128
+    assert predictor.epoch == 5
+    assert not predictor.regressor.training
+    proxy = torch.rand(2, 18, 64, 64)
+    expected, found = regressor(proxy), predictor.regressor(proxy)
+    torch.testing.assert_close(found.betas, expected.betas, atol=2e-3, rtol=0)
+
+
+def test_published_format_with_numpy_scalars(tmp_path, regressor):
+    """No body identity, no options, metrics as numpy scalars: as the released code wrote them."""
+    published = {
+        "epoch": 3,
+        "best_epoch": 2,
+        "best_epoch_val_metrics": {"pves": np.float64(90.5), "mpjpes": np.float32(80)},
+        "model_state_dict": regressor.state_dict(),
+        "best_model_state_dict": regressor.state_dict(),
+        "optimiser_state_dict": {},
+        "criterion_state_dict": {},
+    }
+    torch.save(published, tmp_path / "published.tar")
+    checkpoint = read_checkpoint(tmp_path / "published.tar")
+    assert checkpoint["best_epoch_val_metrics"]["pves"] == 90.5
+    checkpoint["mean_parameters"] = read_mean_parameters("open")._asdict()
+    found = regressor_of(checkpoint, tmp_path / "published.tar").state_dict()
+    for name, values in regressor.state_dict().items():
+        assert torch.equal(found[name], values), name
+
+
+def test_another_body_is_refused_by_name(tmp_path, regressor, body_model):
+    identity = {**body_model.identity, "hash": "0" * 16}
+    torch.save(_ours(regressor, body_model, body=identity), tmp_path / "c.tar")
+    with pytest.raises(InputError, match=r"trained for the body open/neutral .*0{16}.* at hand is"):
+        load_predictor(tmp_path / "c.tar", torch.device("cpu"))
+
+
+def test_files_that_are_no_checkpoints(tmp_path, regressor, body_model):
+    with pytest.raises(InputError, match="no checkpoint at"):
+        read_checkpoint(tmp_path / "absent.tar")
+    (tmp_path / "text.tar").write_text("hello")
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        read_checkpoint(tmp_path / "text.tar")
+    torch.save({"epoch": 1}, tmp_path / "empty.tar")
+    with pytest.raises(InputError, match="neither best_model_state_dict nor model_state_dict"):
+        read_checkpoint(tmp_path / "empty.tar")
+    torch.save(_ours(regressor, body_model)["best_model_state_dict"], tmp_path / "bare.tar")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        read_checkpoint(tmp_path / "bare.tar")
+
+
+def test_weights_that_do_not_fit(tmp_path, regressor, body_model):
+    weights = dict(regressor.state_dict())
+    weights.pop("image_encoder.conv1.weight")
+    with pytest.raises(InputError, match=r"image_encoder\.conv1\.weight"):
+        regressor_of(_ours(regressor, body_model, best_model_state_dict=weights), tmp_path)
+    with pytest.raises(InputError, match="ResNet-18 or ResNet-50"):
+        regressor_of(
+            _ours(regressor, body_model, best_model_state_dict={"a": torch.ones(2)}), tmp_path
+        )
+
+
+class _Attack:
+    def __reduce__(self):
+        return (print, ("the file ran code",))
+
+
+def test_a_checkpoint_that_runs_code_is_refused(tmp_path, capsys):
+    torch.save({"model_state_dict": _Attack()}, tmp_path / "evil.tar")
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        read_checkpoint(tmp_path / "evil.tar")
+    assert "the file ran code" not in capsys.readouterr().out
