@@ -1,0 +1,35 @@
+"""Random body shapes and ragged vertices: drawn here, applied by adding them."""
+
+from torch import Generator, Tensor
+
+from augmentation.options import AugmentationOptions
+from augmentation.random import normal, uniform
+
+
+def draw_betas(
+    options: AugmentationOptions, mean_betas: Tensor, batch: int, generator: Generator
+) -> Tensor:
+    """Random shapes around the mean shape.
+
+    Args:
+        options: distribution and spread.
+        mean_betas: (10,).
+        batch: B.
+        generator: on the device of mean_betas.
+
+    Returns:
+        (B, 10) betas.
+    """
+    shape = (batch, len(mean_betas))
+    if options.betas_distribution == "normal":
+        return mean_betas + options.betas_std * normal(shape, generator)
+    return mean_betas + uniform(shape, options.betas_range, generator)
+
+
+def draw_vertex_noise(
+    options: AugmentationOptions, batch: int, vertices: int, generator: Generator
+) -> Tensor:
+    """Uniform noise in x and y, none in depth: (B, V, 3) metres."""
+    noise = uniform((batch, vertices, 3), options.vertex_noise, generator)
+    noise[..., 2] = 0
+    return noise

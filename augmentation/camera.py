@@ -1,0 +1,56 @@
+"""Random camera, frame and crop: drawn apart from being applied."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from augmentation.options import AugmentationOptions
+from augmentation.random import happens, normal, uniform
+from utils.proxy import REFERENCE_SIZE
+
+
+class CropVariation(NamedTuple):
+    """How a crop departs from the standard one."""
+
+    scale: Tensor  # (B,) added to the crop scale
+    shift: Tensor  # (B, 2) of the crop's side, added to the centre
+
+
+def draw_camera_shift(options: AugmentationOptions, batch: int, generator: Generator) -> Tensor:
+    """(B, 3) metres to add to the mean camera translation."""
+    shift = normal((batch, 3), generator) * options.cam_xy_std
+    shift[:, 2] = uniform((batch,), options.cam_z_range, generator)
+    return shift
+
+
+def draw_crop_variation(
+    options: AugmentationOptions, batch: int, generator: Generator
+) -> CropVariation:
+    """Random scale and position of the crop."""
+    scale = uniform((batch,), options.crop_scale_range, generator)
+    shift = uniform((batch, 2), options.crop_shift / REFERENCE_SIZE, generator)
+    return CropVariation(scale, shift)
+
+
+def draw_truncation(options: AugmentationOptions, batch: int, generator: Generator) -> Tensor:
+    """How much of the person each side of the frame cuts off.
+
+    One side cuts at a time. The bottom cuts most often: photos from the knees, hips or chest up are
+    what people take.
+
+    Returns:
+        (B, 4) shares of the person's box cut off at left, top, right and bottom.
+    """
+    likelihood = torch.tensor([0.2, 0.1, 0.2, 0.5], device=generator.device)
+    side = torch.multinomial(likelihood, batch, replacement=True, generator=generator)
+    amount = torch.rand(batch, generator=generator, device=generator.device)
+    amount = amount * options.truncate_most * happens((batch,), options.truncate, generator)
+    return torch.nn.functional.one_hot(side, 4) * amount[:, None]
+
+
+def apply_truncation(boxes: Tensor, truncation: Tensor) -> Tensor:
+    """Cuts boxes (B, 4) x0, y0, x1, y1 by the shares (B, 4) of `draw_truncation`."""
+    extent = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    inwards = boxes.new_tensor([1, 1, -1, -1])
+    return boxes + inwards * truncation * extent

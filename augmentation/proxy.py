@@ -1,0 +1,75 @@
+"""Errors of detectors, imitated on the proxy representation: drawn apart from being applied."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from augmentation.options import AugmentationOptions
+from augmentation.random import happens, uniform
+from utils.joints import COCO17, PARTS
+from utils.proxy import REFERENCE_SIZE
+
+
+class Corruption(NamedTuple):
+    """Detector errors of a batch; lengths are shares of the image's side."""
+
+    removed_parts: Tensor  # (B, 7) bool, by `utils.joints.PARTS`
+    boxes: Tensor  # (B, 4) x0, y0, x1, y1 cleared from the silhouette; zero area for none
+    joint_shift: Tensor  # (B, 17, 2)
+    dropped_joints: Tensor  # (B, 17) bool
+
+
+def draw_corruption(options: AugmentationOptions, batch: int, generator: Generator) -> Corruption:
+    """Draws the detector errors of a batch."""
+    probabilities = torch.tensor(
+        [0.0, *(getattr(options, f"remove_{part}") for part in PARTS[1:])],
+        device=generator.device,
+    )
+    removed = happens((batch, len(PARTS)), probabilities, generator)
+    centre = 0.5 + uniform((batch, 2), options.occlude_centre / 2, generator)
+    occluded = happens((batch, 1), options.occlude, generator)
+    half = options.occlude_side / REFERENCE_SIZE / 2 * occluded
+    shift = uniform((batch, len(COCO17), 2), options.joint_noise / REFERENCE_SIZE, generator)
+    dropped = happens((batch, len(COCO17)), options.joint_dropout, generator)
+    return Corruption(removed, torch.cat([centre - half, centre + half], dim=1), shift, dropped)
+
+
+def corrupt_parts(part_segmentation: Tensor, corruption: Corruption) -> Tensor:
+    """Removes body parts and a box from part segmentations.
+
+    Args:
+        part_segmentation: (B, S, S) uint8 labels, `utils.joints.PARTS`.
+        corruption: of the same batch.
+
+    Returns:
+        (B, S, S) uint8, 0 where something was removed.
+    """
+    size = part_segmentation.shape[-1]
+    kept = (~corruption.removed_parts).to(torch.uint8) * torch.arange(
+        len(PARTS), dtype=torch.uint8, device=part_segmentation.device
+    )  # (B, 7): each label's new label
+    labels = kept.gather(1, part_segmentation.flatten(1).long()).view_as(part_segmentation)
+    centres = (torch.arange(size, device=part_segmentation.device) + 0.5) / size
+    low, high = corruption.boxes[:, :2, None], corruption.boxes[:, 2:, None]
+    inside = (centres >= low) & (centres < high)  # (B, 2, S): in x, in y
+    cleared = inside[:, 1, :, None] & inside[:, 0, None, :]
+    return labels.masked_fill(cleared, 0)
+
+
+def corrupt_joints(
+    joints2d_px: Tensor, visibility: Tensor, corruption: Corruption, size: int
+) -> tuple[Tensor, Tensor]:
+    """Moves joints and loses some.
+
+    Args:
+        joints2d_px: (B, 17, 2) pixels of the crop.
+        visibility: (B, 17) bool.
+        corruption: of the same batch.
+        size: side of the crop in pixels.
+
+    Returns:
+        The corrupted joints and visibility, same shapes.
+    """
+    moved = joints2d_px + corruption.joint_shift * size
+    return moved, visibility & ~corruption.dropped_joints

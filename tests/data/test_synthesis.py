@@ -1,0 +1,133 @@
+"""Synthesis: targets fit inputs, batches do not mix, and photos take the same path."""
+
+import math
+
+import pytest
+import torch
+
+from augmentation.options import AugmentationOptions
+from data.synthesis import CameraOptions, Synthesiser
+from models.body_model import read_mean_parameters
+from renderers.rasteriser import Rasteriser
+from utils.cameras import perspective_intrinsics, project_perspective
+from utils.crops import boxes_of_silhouettes, cut_silhouettes, points_to_crops, square_crops
+from utils.joints import COCO17_IN_90
+from utils.proxy import make_proxy
+from utils.rotations import axis_angle_to_rotmat
+
+_SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def synthesiser(body_model):
+    mean_betas = read_mean_parameters("open").betas
+    return Synthesiser(body_model, mean_betas, _SIZE, CameraOptions())
+
+
+def _poses(count: int) -> torch.Tensor:
+    poses = torch.randn(count, 72, generator=torch.Generator().manual_seed(1)) * 0.2
+    poses[:, :3] = torch.tensor([math.pi, 0, 0])  # upright, seen from the front
+    return poses
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_without_augmentation_the_person_fills_the_crop(synthesiser):
+    proxy, target = synthesiser(_poses(3), None, _generator())
+    boxes = boxes_of_silhouettes(target["silhouettes"])
+    longer = (boxes[:, 2:] - boxes[:, :2]).amax(1)
+    torch.testing.assert_close(longer, torch.full((3,), _SIZE / 1.2), atol=1.5, rtol=0)
+    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
+    torch.testing.assert_close(centres, torch.full((3, 2), _SIZE / 2), atol=1.0, rtol=0)
+    assert torch.equal(proxy[:, 0].bool(), target["silhouettes"])
+    assert target["visibility"].all()
+
+
+def test_upright_people_are_upright_in_the_picture(synthesiser):
+    target = synthesiser(_poses(3), None, _generator()).target
+    nose, ankles = target["joints2d_px"][:, 0, 1], target["joints2d_px"][:, 15:, 1]
+    assert (nose[:, None] < ankles).all()
+
+
+def test_heatmaps_peak_at_the_joints_and_joints_lie_on_the_body(synthesiser):
+    proxy, target = synthesiser(_poses(4), None, _generator())
+    peaks = proxy[:, 1:].flatten(2).argmax(-1)
+    peaks = torch.stack([peaks % _SIZE, peaks // _SIZE], dim=-1) + 0.5
+    assert (peaks - target["joints2d_px"]).abs().max() <= 0.5
+    columns, rows = target["joints2d_px"].long().unbind(-1)
+    people = torch.arange(4)[:, None]
+    on_body = target["silhouettes"][people, rows, columns]
+    assert on_body.float().mean() > 0.95
+
+
+def test_a_batch_is_its_samples_one_by_one(synthesiser):
+    poses = _poses(3)
+    betas = torch.randn(3, 10, generator=_generator())
+    together = synthesiser(poses, None, _generator(), betas=betas)
+    for index in range(3):
+        part = slice(index, index + 1)
+        alone = synthesiser(poses[part], None, _generator(), betas=betas[part])
+        assert (together.proxy[part] - alone.proxy).abs().mean() < 1e-4
+        torch.testing.assert_close(
+            together.target["vertices"][part], alone.target["vertices"], atol=1e-5, rtol=0
+        )
+
+
+def test_same_numbers_same_batch_and_targets_stay_uncorrupted(synthesiser):
+    options = AugmentationOptions(joint_dropout=0.2, truncate=0.5)
+    first = synthesiser(_poses(4), options, _generator())
+    second = synthesiser(_poses(4), options, _generator())
+    assert torch.equal(first.proxy, second.proxy)
+    clean = synthesiser(_poses(4), None, _generator(), betas=first.target["betas"]).target
+    torch.testing.assert_close(first.target["vertices"], clean["vertices"])
+    assert (first.proxy[:, 0].bool() != first.target["silhouettes"]).any()
+
+
+def test_truncated_people_end_at_the_frame(synthesiser):
+    none = dict.fromkeys(
+        (
+            "cam_xy_std", "cam_z_range", "vertex_noise", "crop_scale_range", "crop_shift",
+            "occlude", "joint_noise", "remove_torso", "remove_head", "remove_left_arm",
+            "remove_right_arm", "remove_left_leg", "remove_right_leg",
+        ),
+        0.0,
+    )  # fmt: skip
+    options = AugmentationOptions(**none, truncate=1.0)
+    proxy, target = synthesiser(_poses(32), options, _generator())
+    boxes = boxes_of_silhouettes(target["silhouettes"])
+    # The crop is set around what is left: no side of it lies beyond 1 / 1.2 of the crop.
+    assert (boxes[:, 2:] - boxes[:, :2]).max() <= _SIZE / 1.2 + 1.5
+    hidden = ~target["visibility"]
+    assert hidden.any()
+    assert not proxy[:, 1:].flatten(2).any(-1)[hidden].any()
+    assert torch.equal(proxy[:, 0].bool(), target["silhouettes"])
+
+
+def test_photos_take_the_same_path(synthesiser, body_model):
+    """A body rendered large and cropped as predicting does gives the proxy of training."""
+    poses, size = _poses(2), 768
+    betas = torch.zeros(2, 10)
+    expected = synthesiser(poses, None, _generator(), betas=betas)
+
+    camera = CameraOptions()
+    focal = camera.focal_length * size / camera.frame_size
+    cam_k = perspective_intrinsics(focal, size, betas).expand(2, 3, 3)
+    body = body_model(betas, axis_angle_to_rotmat(poses.view(2, 24, 3)))
+    shift = torch.tensor(camera.mean_translation)
+    rasteriser = Rasteriser(body_model.faces, body_model.face_parts, size)
+    silhouettes = rasteriser(body.vertices + shift, cam_k).silhouette
+    joints2d_px = project_perspective(body.joints3d[:, COCO17_IN_90] + shift, cam_k)
+
+    crops = square_crops(boxes_of_silhouettes(silhouettes))
+    found = make_proxy(
+        cut_silhouettes(silhouettes, crops, _SIZE),
+        points_to_crops(joints2d_px, crops, _SIZE),
+        torch.ones(2, 17, dtype=torch.bool),
+    )
+    overlap = (found[:, 0] * expected.proxy[:, 0]).sum() / (
+        torch.maximum(found[:, 0], expected.proxy[:, 0]).sum()
+    )
+    assert overlap > 0.98
+    assert (found[:, 1:] - expected.proxy[:, 1:]).abs().max() < 0.15
