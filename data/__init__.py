@@ -1,0 +1,1 @@
+"""Training poses, the scripts that prepare them, and evaluation datasets."""
