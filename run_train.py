@@ -1,0 +1,217 @@
+"""Trains the regressor on synthetic people.
+
+Edit the options below, then run `python run_train.py`. Every option can also be given on the
+command line, for example `--training.batch-size 64`; `--help` lists them all.
+"""
+
+import sys
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+from tqdm import tqdm
+
+from augmentation.options import AugmentationOptions
+from data.pose_dataset import load_poses
+from data.synthesis import CameraOptions, Synthesiser
+from losses.multi_task import LossOptions, MultiTaskLoss
+from models.body_model import BodyModel, MeanParameters, read_mean_parameters
+from models.checkpoints import check_same_body, read_checkpoint, regressor_of
+from models.regressor import Regressor
+from train.checkpoints import LAST, resume, save_epoch
+from train.logging import RunLog
+from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions
+from utils.devices import choose_device
+from utils.errors import InputError
+from utils.paths import EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
+
+DRY_RUN_STEPS = 20
+DRY_RUN_POSES = 64
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where poses come from and how large the pictures are."""
+
+    train_poses: tuple[Path, ...] = (OPEN_POSES_TRAIN,)  # npz files, concatenated
+    val_poses: tuple[Path, ...] = (OPEN_POSES_VAL,)
+    val_shapes: Literal["drawn", "file"] = "drawn"  # drawn as in training (once), or the npz's own
+    image_size: int = 256  # side of the network's input, pixels
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The body and the network."""
+
+    body: str = "open"
+    gender: Literal["neutral", "male", "female"] = "neutral"
+    resnet_layers: Literal[18, 50] = 18
+    ief_iterations: int = 3
+    init_from: Path | None = None  # checkpoint whose weights training starts from
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that can be chosen about a training run.
+
+    Each group's class lists its fields, with units and the published values as defaults. Edit here
+    like this: `augmentation: AugmentationOptions = AugmentationOptions(betas_std=1.0)`.
+    """
+
+    data: DataOptions = DataOptions()
+    model: ModelOptions = ModelOptions()
+    camera: CameraOptions = CameraOptions()
+    augmentation: AugmentationOptions = AugmentationOptions()
+    loss: LossOptions = LossOptions()
+    training: TrainingOptions = TrainingOptions()
+    output: Path = EXPERIMENTS / "straps"  # folder for checkpoints, metrics.csv, TensorBoard logs
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
+    resume: bool = False  # go on from the last checkpoint in the output folder
+    dry_run: bool = (
+        False  # train 20 steps on 64 samples, say what a real run would do, keep nothing
+    )
+    threads: int = 0  # of the CPU; 0 takes all cores
+
+
+def main(options: Options) -> None:
+    """Trains, validates and saves, epoch by epoch."""
+    if options.threads > 0:
+        torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    torch.manual_seed(options.training.seed)
+    train_poses = load_poses(options.data.train_poses)
+    val_poses, val_betas = load_validation(options)
+    trainer = build_trainer(options, device)
+    describe(options, trainer, len(train_poses), len(val_poses))
+    poses = torch.from_numpy(train_poses.poses).to(device)
+    if options.dry_run:
+        dry_run(options, trainer, poses)
+        return
+
+    start_folder(options)
+    if options.resume:
+        resume(trainer, options.output)
+        print(f"resumed after epoch {trainer.epoch}")
+    log = RunLog(options.output, trainer.epoch)
+    for epoch in range(trainer.epoch + 1, options.training.epochs + 1):
+        bar = partial(tqdm, desc=f"epoch {epoch}/{options.training.epochs}", dynamic_ncols=True)
+        train_metrics = trainer.train_epoch(poses, options.augmentation, bar)
+        bar = partial(tqdm, desc="validation", leave=False, dynamic_ncols=True)
+        val_metrics, sample = trainer.validate(val_poses.to(device), val_betas.to(device), bar)
+        row = trainer.finish_epoch(train_metrics, val_metrics)
+        save_epoch(trainer, storable(asdict(options)), options.output)
+        log.write_epoch(trainer.history, sample)
+        print(summary(row, trainer.best_epoch), flush=True)
+    log.close()
+    print(f"done; the best epoch was {trainer.best_epoch}; see {options.output}")
+
+
+def load_validation(options: Options) -> tuple[torch.Tensor, torch.Tensor]:
+    """Validation poses (N, 72) and the shapes (N, 10) that go with them."""
+    data = load_poses(options.data.val_poses)
+    poses, betas = torch.from_numpy(data.poses), torch.from_numpy(data.shapes)
+    if options.data.val_shapes == "drawn":
+        # Fixed numbers, whatever the seed of the run: runs can be compared.
+        generator = torch.Generator().manual_seed(0)
+        spread = torch.randn(betas.shape, generator=generator) * options.augmentation.betas_std
+        betas = read_mean_parameters(options.model.body).betas + spread
+    return poses, betas
+
+
+def build_trainer(options: Options, device: torch.device) -> Trainer:
+    """Body model, network and loss, put together."""
+    model = options.model
+    body_model = BodyModel.load(model.body, model.gender)
+    mean = read_mean_parameters(model.body)
+    if model.init_from is None:
+        regressor = Regressor(mean, model.resnet_layers, model.ief_iterations)
+    else:
+        regressor = starting_regressor(model, body_model, mean)
+    synthesiser = Synthesiser(body_model, mean.betas, options.data.image_size, options.camera)
+    try:
+        criterion = MultiTaskLoss(options.loss)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return Trainer(regressor, synthesiser, criterion, options.training, device)
+
+
+def starting_regressor(
+    model: ModelOptions, body_model: BodyModel, mean: MeanParameters
+) -> Regressor:
+    """The network of an earlier checkpoint, which must have been trained for the same body."""
+    checkpoint = read_checkpoint(model.init_from)
+    if "body" in checkpoint:
+        check_same_body(checkpoint["body"], body_model, model.init_from)
+    checkpoint.setdefault("mean_parameters", mean._asdict())
+    return regressor_of(checkpoint, model.init_from)
+
+
+def start_folder(options: Options) -> None:
+    """Makes the output folder; a finished run in it is never overwritten."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    if (options.output / LAST).exists() and not options.resume:
+        raise InputError(
+            f"{options.output} already holds a run; add --resume to go on with it, or choose "
+            "another folder with --output"
+        )
+
+
+def describe(options: Options, trainer: Trainer, train_count: int, val_count: int) -> None:
+    """Says what is about to happen."""
+    training, identity = options.training, trainer.synthesiser.body_model.identity
+    samples = min(training.samples_per_epoch or train_count, train_count)
+    print(
+        f"{train_count} training and {val_count} validation poses; body {identity['name']} "
+        f"({identity['gender']}); ResNet-{options.model.resnet_layers} at "
+        f"{options.data.image_size} x {options.data.image_size} on {trainer.device}; "
+        f"{training.epochs} epochs of {samples} samples in batches of {training.batch_size}; "
+        f"output to {options.output}",
+        flush=True,
+    )
+
+
+def dry_run(options: Options, trainer: Trainer, poses: torch.Tensor) -> None:
+    """Trains a little to show that everything works and how fast, and keeps nothing."""
+    few = poses[:DRY_RUN_POSES].repeat(DRY_RUN_STEPS, 1)
+    trainer.options = replace(
+        options.training, batch_size=min(len(poses), DRY_RUN_POSES), samples_per_epoch=0, epochs=1
+    )
+    metrics = trainer.train_epoch(few, options.augmentation, partial(tqdm, desc="dry run"))
+    samples = min(options.training.samples_per_epoch or len(poses), len(poses))
+    hours = samples * options.training.epochs / metrics["samples_per_second"] / 3600
+    print(
+        f"dry run: {DRY_RUN_STEPS} steps, loss {metrics['loss']:.4g}, "
+        f"{metrics['samples_per_second']:.1f} samples/s; the whole run of "
+        f"{options.training.epochs} epochs would take about {hours:.1f} hours; nothing was written"
+    )
+
+
+def summary(row: dict[str, float], best_epoch: int) -> str:
+    """One line on an epoch."""
+    shown = ("pve_pa", "mpjpe_pa", "pve_t_sc", "silhouette_iou")
+    values = ", ".join(f"{name} {row[f'val_{name}']:.4g}" for name in shown)
+    star = f" (best by {' + '.join(SELECTION_METRICS)})" if best_epoch == row["epoch"] else ""
+    return f"epoch {row['epoch']}: loss {row['train_loss']:.4g}; validation {values}{star}"
+
+
+def storable(values):
+    """Options as plain numbers, strings, lists and dictionaries, which a checkpoint may hold."""
+    if isinstance(values, dict):
+        return {name: storable(value) for name, value in values.items()}
+    if isinstance(values, tuple | list):
+        return [storable(value) for value in values]
+    return str(values) if isinstance(values, Path) else values
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Options, description=__doc__))
+    except InputError as error:
+        print(f"run_train.py: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("run_train.py: stopped; go on after the last epoch with --resume", file=sys.stderr)
+        sys.exit(130)

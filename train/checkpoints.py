@@ -1,0 +1,93 @@
+"""Writes training checkpoints and takes training up again from them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.checkpoints import check_same_body, read_checkpoint
+from train.trainer import Trainer
+from utils.errors import InputError
+
+LAST = "last.tar"
+BEST = "best.tar"
+
+
+def save_atomically(content: dict[str, Any], path: Path) -> None:
+    """Writes a checkpoint so that a crash leaves either the old file or the new one, never half."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    with unfinished.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def weights_only(checkpoint: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    """What predicting needs of a training checkpoint, weights stored in `dtype`.
+
+    Args:
+        checkpoint: as `Trainer.state` gives it.
+        dtype: of the stored floating-point weights; float16 halves the file.
+
+    Returns:
+        A checkpoint with the best weights alone, without optimiser, history or random state.
+    """
+    kept = ("best_epoch", "best_epoch_val_metrics", "options", "body", "mean_parameters")
+    stored: dict[int, torch.Tensor] = {}
+
+    def convert(tensor: torch.Tensor) -> torch.Tensor:
+        # Layers with two names share one tensor; converted once, they still do on disk.
+        if tensor.data_ptr() not in stored:
+            stored[tensor.data_ptr()] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+        return stored[tensor.data_ptr()]
+
+    weights = {
+        name: convert(values) for name, values in checkpoint["best_model_state_dict"].items()
+    }
+    return {
+        **{key: checkpoint[key] for key in kept},
+        "epoch": checkpoint["best_epoch"],
+        "image_size": checkpoint["image_size"],
+        "samples_seen": checkpoint["samples_seen"],
+        "best_model_state_dict": weights,
+    }
+
+
+def save_epoch(trainer: Trainer, options: dict[str, Any], folder: Path) -> None:
+    """Writes the last state, and the best weights when this epoch made them."""
+    state = {**trainer.state(), "options": options}
+    save_atomically(state, folder / LAST)
+    if state["best_epoch"] == state["epoch"]:
+        save_atomically(weights_only(state, torch.float32), folder / BEST)
+
+
+def resume(trainer: Trainer, folder: Path) -> dict[str, Any]:
+    """Puts a trainer where an earlier run stopped.
+
+    Args:
+        trainer: freshly built with the same options.
+        folder: where the earlier run wrote its checkpoints.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        InputError: no checkpoint, one without training state, or one of another body or network.
+    """
+    path = folder / LAST
+    if not path.is_file():
+        raise InputError(f"nothing to resume: no {LAST} in {folder}; run without --resume first")
+    checkpoint = read_checkpoint(path)
+    needed = ("epoch", "optimiser_state_dict", "criterion_state_dict", "history", "random_state")
+    missing = [key for key in needed if key not in checkpoint]
+    if missing:
+        raise InputError(f"{path} has no {', '.join(missing)}; training cannot resume from it")
+    check_same_body(checkpoint["body"], trainer.synthesiser.body_model, path)
+    try:
+        trainer.load_state(checkpoint)
+    except (RuntimeError, ValueError) as error:
+        problem = " ".join(str(error).split())
+        raise InputError(f"{path} does not fit the options of this run: {problem}") from error
+    return checkpoint

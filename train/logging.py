@@ -1,0 +1,93 @@
+"""What a run leaves to look at: a CSV of every epoch, TensorBoard curves and pictures."""
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+METRICS_FILE = "metrics.csv"
+_PEOPLE_SHOWN = 8
+
+
+class RunLog:
+    """Writes the record of a run into its folder.
+
+    Args:
+        folder: of the run; it must exist.
+        finished_epochs: TensorBoard forgets what an interrupted run wrote after these.
+    """
+
+    def __init__(self, folder: Path, finished_epochs: int):
+        """Opens the TensorBoard log."""
+        self.folder = folder
+        self.writer = SummaryWriter(str(folder), purge_step=finished_epochs + 1)
+
+    def write_epoch(self, history: list[dict[str, float]], sample: dict[str, Tensor]) -> None:
+        """Records the newest epoch.
+
+        Args:
+            history: a row for every finished epoch; the CSV is written anew from it, so that a
+                resumed run leaves neither gaps nor doubles.
+            sample: of `Trainer.validate`.
+        """
+        row = history[-1]
+        for name, value in row.items():
+            if name != "epoch":
+                # "val_pve_pa" becomes "val/pve_pa", which TensorBoard groups.
+                self.writer.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
+        self.writer.add_image(
+            "val/proxy_target_prediction", proxy_grid(sample), row["epoch"], dataformats="HWC"
+        )
+        self.writer.flush()
+        self._write_csv(history)
+
+    def close(self) -> None:
+        """Closes the TensorBoard log."""
+        self.writer.close()
+
+    def _write_csv(self, history: list[dict[str, float]]) -> None:
+        columns = list(dict.fromkeys(name for row in history for name in row))
+        unfinished = self.folder / f"{METRICS_FILE}.unfinished"
+        with unfinished.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(history)
+        os.replace(unfinished, self.folder / METRICS_FILE)
+
+
+def proxy_grid(sample: dict[str, Tensor]) -> np.ndarray:
+    """A picture of inputs and predictions: a column a person.
+
+    The upper row shows the input, its silhouette in grey and its joints in green; the lower row the
+    true silhouette in red, the predicted one in blue (violet where they agree) and the predicted
+    joints in white.
+
+    Args:
+        sample: proxy (B, 18, S, S), target_silhouettes and pred_silhouettes (B, S, S) and
+            pred_joints2d_px (B, 17, 2).
+
+    Returns:
+        (2 S, n S, 3) uint8 RGB of the first n <= 8 people.
+    """
+    proxy = sample["proxy"][:_PEOPLE_SHOWN].float()
+    silhouette, joints = proxy[:, 0], proxy[:, 1:].amax(dim=1)
+    grey = 0.4 * silhouette
+    upper = torch.stack([grey, torch.maximum(grey, joints), grey], dim=-1)
+    target = sample["target_silhouettes"][:_PEOPLE_SHOWN].float()
+    pred = sample["pred_silhouettes"][:_PEOPLE_SHOWN].float()
+    lower = torch.stack([0.7 * target, torch.zeros_like(target), 0.7 * pred], dim=-1)
+    _mark_points(lower, sample["pred_joints2d_px"][:_PEOPLE_SHOWN])
+    rows = [torch.cat(list(row), dim=1) for row in (upper, lower)]
+    return (torch.cat(rows) * 255).clamp(0, 255).byte().cpu().numpy()
+
+
+def _mark_points(images: Tensor, points_px: Tensor) -> None:
+    """Whitens the pixels (B, S, S, 3) at points (B, J, 2), clamped into the picture."""
+    size = images.shape[1]
+    columns, rows = points_px.nan_to_num(0).clamp(0, size - 1).long().unbind(-1)
+    people = torch.arange(len(images), device=images.device)[:, None]
+    images[people, rows, columns] = 1

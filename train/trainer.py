@@ -1,0 +1,276 @@
+"""Training and validation: one step serves both."""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor
+
+from augmentation.options import AugmentationOptions
+from data.synthesis import Synthesiser, SyntheticBatch
+from losses.multi_task import MultiTaskLoss
+from metrics.metrics import Metrics
+from models.regressed_body import regressed_body, regressed_silhouettes
+from models.regressor import Regressor
+from utils.errors import InputError
+
+# The best epoch has the lowest sum of these, in millimetres.
+SELECTION_METRICS = ("pve_pa", "mpjpe_pa")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How the regressor is optimised; the defaults are those of the published system."""
+
+    epochs: int = 100
+    batch_size: int = 140
+    samples_per_epoch: int = 0  # poses drawn an epoch without repeating; 0 takes all
+    val_batch_size: int = 64
+    lr: float = 1e-4  # Adam's learning rate, after warm-up
+    lr_schedule: Literal["constant", "cosine"] = "constant"  # cosine falls to 1 % at the last epoch
+    warmup_steps: int = 0
+    max_grad_norm: float = 0.0  # gradients are scaled down to this norm; 0 leaves them alone
+    bf16: bool = True  # autocast of the network; parameters stay in float32
+    channels_last: bool = True
+    log_every: int = 50  # steps between readings of the loss, which wait for the device
+    metrics_every: int = 10  # training metrics are measured on every n-th step
+    seed: int = 0
+
+
+class Trainer:
+    """Owns the network, the loss, the optimiser and how far they have come.
+
+    Args:
+        regressor: trained in place.
+        synthesiser: makes the batches.
+        criterion: its weights are learnt with the network's.
+        options: of the optimisation.
+        device: where everything runs.
+    """
+
+    def __init__(
+        self,
+        regressor: Regressor,
+        synthesiser: Synthesiser,
+        criterion: MultiTaskLoss,
+        options: TrainingOptions,
+        device: torch.device,
+    ):
+        """Moves everything to the device and makes the optimiser."""
+        memory_format = torch.channels_last if options.channels_last else torch.contiguous_format
+        self.regressor = regressor.to(device=device, memory_format=memory_format)
+        self.synthesiser = synthesiser.to(device)
+        self.criterion = criterion.to(device)
+        self.options = options
+        self.device = device
+        self.memory_format = memory_format
+        parameters = [*self.regressor.parameters(), *self.criterion.parameters()]
+        self.optimiser = torch.optim.Adam(parameters, lr=options.lr)
+        self.epoch = 0  # epochs finished
+        self.step = 0  # optimiser steps taken
+        self.samples_seen = 0
+        self.history: list[dict[str, float]] = []
+        self.best_epoch = 0
+        self.best_metrics: dict[str, float] = {}
+        self.best_weights: dict[str, Tensor] = {}
+
+    def train_epoch(
+        self, poses: Tensor, augmentation: AugmentationOptions, progress: Callable
+    ) -> dict[str, float]:
+        """One pass over the training poses.
+
+        Args:
+            poses: (N, 72) on the device.
+            augmentation: of the synthetic data.
+            progress: wraps the iterable of batches, e.g. `tqdm`.
+
+        Returns:
+            Loss terms, metrics and speed of the epoch, by name.
+
+        Raises:
+            InputError: the loss is not a finite number.
+        """
+        options = self.options
+        generator = self._generator(self.epoch, stream=0)
+        count = min(options.samples_per_epoch or len(poses), len(poses))
+        order = torch.randperm(len(poses), generator=generator, device=self.device)[:count]
+        batches = order.split(options.batch_size)
+        total_steps = options.epochs * len(batches)
+        readings, metrics = _Mean(), Metrics()
+        self.regressor.train()
+        start = time.perf_counter()
+        for number, index in enumerate(progress(batches)):
+            self._set_learning_rate(total_steps)
+            batch = self.synthesiser(poses[index], augmentation, generator)
+            prediction = self._predict(batch)
+            loss, terms = self.criterion(prediction, batch.target)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            if options.max_grad_norm > 0:
+                torch.nn.utils.clip_grad_norm_(self.regressor.parameters(), options.max_grad_norm)
+            self.optimiser.step()
+            self.step += 1
+            readings.add({"loss": loss.detach(), **terms})
+            if number % options.metrics_every == 0:
+                self._measure(metrics, prediction, batch)
+            if (number + 1) % options.log_every == 0:
+                readings.check()
+        self.samples_seen += count
+        readings.check()
+        speed = count / (time.perf_counter() - start)
+        return {**readings.compute(), **metrics.compute(), "samples_per_second": speed}
+
+    @torch.no_grad()
+    def validate(
+        self, poses: Tensor, betas: Tensor, progress: Callable
+    ) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Measures the network on unaugmented people, every one of them.
+
+        Args:
+            poses: (N, 72) on the device.
+            betas: (N, 10) their shapes.
+            progress: wraps the iterable of batches.
+
+        Returns:
+            Loss terms and metrics by name; and the first batch's proxy, target and predicted
+            silhouettes, and joints, for pictures.
+        """
+        was_training = self.regressor.training
+        self.regressor.eval()
+        generator = self._generator(0, stream=1)  # unused without augmentation
+        readings, metrics = _Mean(), Metrics()
+        sample: dict[str, Tensor] = {}
+        size = self.options.val_batch_size
+        for pose, shape in progress(list(zip(poses.split(size), betas.split(size), strict=True))):
+            batch = self.synthesiser(pose, None, generator, betas=shape)
+            prediction = self._predict(batch)
+            loss, terms = self.criterion(prediction, batch.target)
+            readings.add({"loss": loss, **terms}, weight=len(pose))
+            self._measure(metrics, prediction, batch, silhouettes=True)
+            if not sample:
+                sample = {
+                    "proxy": batch.proxy,
+                    "target_silhouettes": batch.target["silhouettes"],
+                    "pred_silhouettes": prediction["silhouettes"],
+                    "pred_joints2d_px": prediction["joints2d_px"],
+                }
+        self.regressor.train(was_training)
+        return {**readings.compute(), **metrics.compute()}, sample
+
+    def finish_epoch(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
+        """Records an epoch and keeps its weights when they are the best so far; returns the row."""
+        self.epoch += 1
+        row = {"epoch": self.epoch, "samples_seen": self.samples_seen}
+        row.update({f"train_{name}": value for name, value in train.items()})
+        row.update({f"val_{name}": value for name, value in val.items()})
+        self.history.append(row)
+        if not self.best_weights or _selection(val) < _selection(self.best_metrics):
+            self.best_epoch, self.best_metrics = self.epoch, dict(val)
+            self.best_weights = copy.deepcopy(self.regressor.state_dict())
+        return row
+
+    def state(self) -> dict[str, Any]:
+        """Everything that resuming needs, in the format of the published checkpoints and more."""
+        estimate = self.regressor.ief_module.initial_estimate
+        return {
+            "epoch": self.epoch,
+            "best_epoch": self.best_epoch,
+            "best_epoch_val_metrics": self.best_metrics,
+            "model_state_dict": self.regressor.state_dict(),
+            "best_model_state_dict": self.best_weights,
+            "optimiser_state_dict": self.optimiser.state_dict(),
+            "criterion_state_dict": self.criterion.state_dict(),
+            "body": self.synthesiser.body_model.identity,
+            "image_size": self.synthesiser.image_size,
+            "mean_parameters": {"pose": estimate[3:-10].clone(), "betas": estimate[-10:].clone()},
+            "history": self.history,
+            "step": self.step,
+            "samples_seen": self.samples_seen,
+            "random_state": torch.get_rng_state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes over what `state` gave; raises RuntimeError or ValueError when it does not fit."""
+        self.regressor.load_state_dict(state["model_state_dict"])
+        self.criterion.load_state_dict(state["criterion_state_dict"])
+        self.optimiser.load_state_dict(state["optimiser_state_dict"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.samples_seen = state["samples_seen"]
+        self.history = list(state["history"])
+        self.best_epoch = state["best_epoch"]
+        self.best_metrics = dict(state["best_epoch_val_metrics"])
+        self.best_weights = state["best_model_state_dict"]
+        torch.set_rng_state(state["random_state"])
+
+    def _predict(self, batch: SyntheticBatch) -> dict[str, Tensor]:
+        proxy = batch.proxy.contiguous(memory_format=self.memory_format)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
+            parameters = self.regressor(proxy)
+        synthesiser = self.synthesiser
+        return regressed_body(parameters, synthesiser.body_model, synthesiser.image_size)
+
+    @torch.no_grad()
+    def _measure(
+        self,
+        metrics: Metrics,
+        prediction: dict[str, Tensor],
+        batch: SyntheticBatch,
+        silhouettes: bool = False,
+    ) -> None:
+        """Adds a batch to the metrics; rendering the predictions is for validation alone."""
+        synthesiser = self.synthesiser
+        prediction["tpose_vertices"] = synthesiser.body_model.tpose(prediction["betas"])
+        if silhouettes:
+            prediction["silhouettes"] = regressed_silhouettes(
+                prediction["vertices"], prediction["cam_wp"], synthesiser.rasteriser
+            )
+        metrics.update(prediction, batch.target)
+
+    def _generator(self, epoch: int, stream: int) -> Generator:
+        """Random numbers that depend on seed and epoch alone, so that resuming repeats them."""
+        return Generator(self.device).manual_seed(
+            (self.options.seed * 100_003 + epoch) * 2 + stream
+        )
+
+    def _set_learning_rate(self, total_steps: int) -> None:
+        options = self.options
+        factor = min(1.0, (self.step + 1) / max(options.warmup_steps, 1))
+        if options.lr_schedule == "cosine":
+            done = min(self.step / max(total_steps, 1), 1.0)
+            factor *= 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
+        for group in self.optimiser.param_groups:
+            group["lr"] = options.lr * factor
+
+
+class _Mean:
+    """Weighted means of scalars, summed on the device and read when asked."""
+
+    def __init__(self):
+        self.sums: dict[str, Tensor] = {}
+        self.weight = 0
+
+    def add(self, values: dict[str, Tensor], weight: int = 1) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0) + value * weight
+        self.weight += weight
+
+    def compute(self) -> dict[str, float]:
+        return {name: float(total) / self.weight for name, total in self.sums.items()}
+
+    def check(self) -> None:
+        """Raises InputError, naming every term, when a sum is not finite."""
+        values = self.compute()
+        if not all(map(math.isfinite, values.values())):
+            terms = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            raise InputError(
+                f"the loss is no longer a finite number ({terms}); lower the learning rate, or set "
+                "max_grad_norm, and resume from the last checkpoint"
+            )
+
+
+def _selection(metrics: dict[str, float]) -> float:
+    return sum(metrics[name] for name in SELECTION_METRICS)
