@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +11,13 @@ import torch
 from smplx import SMPLLayer
 from torch import Tensor, nn
 
-from models.smpl_files import NUM_BETAS, SmplArrays, read_smpl_file
+from models.landmarks import Landmarks, read_arrays, read_open_landmarks, read_smpl_landmarks
+from models.smpl_files import NUM_BETAS, SmplArrays, find_smpl_file, read_smpl_file
 from utils.errors import InputError
 from utils.joints import COCOPLUS_JOINTS, EXTRA_JOINTS, H36M_JOINTS, PARTS, PICKED_SMPLX_NAMES
 from utils.paths import ADDITIONAL, OPEN_BODY
 
+BODIES = ("open", "smpl")
 GENDERS = ("neutral", "male", "female")
 POSE_DIMS = 24 * 6
 
@@ -26,14 +27,6 @@ class BodyOutput(NamedTuple):
 
     vertices: Tensor  # (B, V, 3) metres
     joints3d: Tensor  # (B, 90, 3) metres, `utils.joints.BODY_MODEL_JOINTS` order
-
-
-class Landmarks(NamedTuple):
-    """What goes with a body model's vertex order beside the model itself."""
-
-    regressors: np.ndarray  # (9 + 19 + 17, V) float32: extra, cocoplus, Human3.6M joints
-    vertex_ids: np.ndarray  # (21,) int64, `utils.joints.PICKED_JOINTS` order
-    face_parts: np.ndarray  # (F,) uint8, indices into `utils.joints.PARTS`
 
 
 class MeanParameters(NamedTuple):
@@ -77,22 +70,28 @@ class BodyModel(nn.Module):
         }
 
     @classmethod
-    def load(cls, body: str = "open", gender: str = "neutral") -> "BodyModel":
-        """Loads a body by name from the project's `additional` folder.
+    def load(
+        cls, body: str = "open", gender: str = "neutral", additional: Path = ADDITIONAL
+    ) -> "BodyModel":
+        """Loads a body by name.
 
         Args:
-            body: "open", the body shipped with the project.
+            body: "open", the body shipped with the project, or "smpl", the licensed files.
             gender: one of `GENDERS`.
+            additional: folder with the body-model files, laid out as README.md shows.
 
         Raises:
             InputError: unknown name or gender; a file is missing or does not fit the others.
         """
+        check_body_name(body)
         if gender not in GENDERS:
             raise InputError(f"unknown gender {gender!r}; expected one of {', '.join(GENDERS)}")
-        if body != "open":
-            raise InputError(f"unknown body {body!r}; expected open")
-        arrays = read_smpl_file(OPEN_BODY / f"OPEN_{gender.upper()}.npz")
-        return cls(arrays, read_landmarks(OPEN_BODY / "landmarks.npz"), body, gender)
+        if body == "smpl":
+            arrays = read_smpl_file(find_smpl_file(additional / "smpl", gender))
+            return cls(arrays, read_smpl_landmarks(additional, arrays), body, gender)
+        folder = additional / OPEN_BODY.name
+        arrays = read_smpl_file(folder / f"OPEN_{gender.upper()}.npz")
+        return cls(arrays, read_open_landmarks(folder / "landmarks.npz"), body, gender)
 
     def forward(self, betas: Tensor, pose_rotmats: Tensor) -> BodyOutput:
         """Poses the body.
@@ -122,62 +121,31 @@ class BodyModel(nn.Module):
         return self.layer.v_template + offsets.unflatten(1, (-1, 3))
 
 
-def read_landmarks(path: Path) -> Landmarks:
-    """Reads the open body's joint regressors, picked vertices and part labels.
-
-    Raises:
-        InputError: the file is missing, unreadable or incomplete.
-    """
-    content = _read_arrays(
-        path,
-        (
-            "J_regressor_extra",
-            "cocoplus_regressor",
-            "J_regressor_h36m",
-            "vertex_ids",
-            "face_parts",
-        ),
-    )
-    regressors = np.concatenate(
-        [
-            content["J_regressor_extra"],
-            content["cocoplus_regressor"],
-            content["J_regressor_h36m"],
-        ]
-    )
-    return Landmarks(regressors, content["vertex_ids"], content["face_parts"])
+def check_body_name(body: str) -> None:
+    """Raises InputError for a body that is not one of `BODIES`."""
+    if body not in BODIES:
+        raise InputError(f"unknown body {body!r}; expected one of {', '.join(BODIES)}")
 
 
-def read_mean_parameters(body: str = "open") -> MeanParameters:
+def read_mean_parameters(body: str = "open", additional: Path = ADDITIONAL) -> MeanParameters:
     """Reads the mean pose and shape at which the regressor starts.
 
     Args:
-        body: "open", or "smpl" for the file in the `additional` folder.
+        body: one of `BODIES`.
+        additional: folder with the body-model files.
 
     Raises:
-        InputError: the file is missing, unreadable or has other shapes.
+        InputError: unknown body; the file is missing, unreadable or has other shapes.
     """
-    folder = OPEN_BODY if body == "open" else ADDITIONAL
+    check_body_name(body)
+    folder = additional / OPEN_BODY.name if body == "open" else additional
     path = folder / "neutral_smpl_mean_params_6dpose.npz"
-    content = _read_arrays(path, ("pose", "shape"))
+    content = read_arrays(path, ("pose", "shape"))
     for key, size in (("pose", POSE_DIMS), ("shape", NUM_BETAS)):
         if content[key].shape != (size,):
             raise InputError(f"{path}: {key} has shape {content[key].shape}, expected ({size},)")
     pose, shape = (torch.from_numpy(content[key].astype(np.float32)) for key in ("pose", "shape"))
     return MeanParameters(pose, shape)
-
-
-def _read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise InputError(f"no file at {path}; see 'Additional files' in README.md")
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            missing = [key for key in keys if key not in content.files]
-            if missing:
-                raise InputError(f"{path} has no {', '.join(missing)}; it holds {content.files}")
-            return {key: content[key] for key in keys}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a readable npz file: {error}") from error
 
 
 def _check_landmarks(arrays: SmplArrays, landmarks: Landmarks) -> None:

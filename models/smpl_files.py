@@ -129,6 +129,18 @@ def _read_npz(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a readable SMPL npz file: {error}") from error
 
 
+def find_smpl_file(folder: Path, gender: str) -> Path:
+    """The licensed model's file, pickle or npz, in the folder where the user places it."""
+    stem = f"SMPL_{gender.upper()}"
+    for suffix in (".pkl", ".npz"):
+        if (folder / (stem + suffix)).is_file():
+            return folder / (stem + suffix)
+    raise InputError(
+        f"no {stem}.pkl or {stem}.npz in {folder}; register and download it as 'Additional files' "
+        "in README.md says, or use the open body, which needs nothing"
+    )
+
+
 def read_smpl_file(path: Path) -> SmplArrays:
     """Reads and checks a body model in the SMPL format.
 

@@ -3,7 +3,8 @@ import pytest
 import smplx
 import torch
 
-from models.body_model import BodyModel, read_landmarks, read_mean_parameters
+from models.body_model import BodyModel, read_mean_parameters
+from models.landmarks import read_open_landmarks
 from models.smpl_files import read_smpl_file
 from utils.errors import InputError
 from utils.joints import BODY_MODEL_JOINTS, LSP14_IN_90, PICKED_SMPLX_NAMES
@@ -22,7 +23,7 @@ def test_smplx_agrees_on_vertices_and_joints(body_model):
     """The SMPL class of smplx, fed axis-angle poses, is the oracle."""
     betas, axis_angles = _random_people(3)
     arrays = read_smpl_file(OPEN_BODY / "OPEN_NEUTRAL.npz")
-    ids = read_landmarks(OPEN_BODY / "landmarks.npz").vertex_ids
+    ids = read_open_landmarks(OPEN_BODY / "landmarks.npz").vertex_ids
     oracle = smplx.SMPL(
         "", data_struct=arrays, vertex_ids=dict(zip(PICKED_SMPLX_NAMES, ids, strict=True))
     )
@@ -38,7 +39,7 @@ def test_ninety_joints_and_their_regressors(body_model):
     betas, axis_angles = _random_people(2)
     body = body_model(betas, axis_angle_to_rotmat(axis_angles))
     assert body.joints3d.shape == (2, len(BODY_MODEL_JOINTS), 3)
-    regressors = torch.from_numpy(read_landmarks(OPEN_BODY / "landmarks.npz").regressors)
+    regressors = torch.from_numpy(read_open_landmarks(OPEN_BODY / "landmarks.npz").regressors)
     expected = torch.einsum("jv,bvc->bjc", regressors.float(), body.vertices)
     torch.testing.assert_close(body.joints3d[:, 45:], expected, atol=1e-5, rtol=0)
 
@@ -83,11 +84,11 @@ def test_unknown_names_and_missing_files(tmp_path):
     with pytest.raises(InputError, match="unknown body"):
         BodyModel.load("smplest", "neutral")
     with pytest.raises(InputError, match="no file at"):
-        read_landmarks(tmp_path / "landmarks.npz")
+        read_open_landmarks(tmp_path / "landmarks.npz")
 
 
 def test_landmarks_of_another_body_are_refused():
     arrays = read_smpl_file(OPEN_BODY / "OPEN_NEUTRAL.npz")
-    landmarks = read_landmarks(OPEN_BODY / "landmarks.npz")
+    landmarks = read_open_landmarks(OPEN_BODY / "landmarks.npz")
     with pytest.raises(InputError, match="do not belong together"):
         BodyModel(arrays, landmarks._replace(face_parts=np.ones(5, np.uint8)), "open", "neutral")

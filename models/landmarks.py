@@ -1,0 +1,147 @@
+"""Joint regressors, picked vertices and part labels that belong to a body's vertex order."""
+
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from smplx.vertex_ids import vertex_ids as SMPLX_VERTEX_IDS
+
+from models.smpl_files import SmplArrays
+from utils.errors import InputError
+from utils.joints import (
+    COCOPLUS_JOINTS,
+    EXTRA_JOINTS,
+    H36M_JOINTS,
+    PARTS,
+    PICKED_SMPLX_NAMES,
+    SMPL_JOINTS,
+)
+
+# The regressor files in the order of the 90 joints, with the number of their rows.
+_REGRESSORS = {
+    "J_regressor_extra": len(EXTRA_JOINTS),
+    "cocoplus_regressor": len(COCOPLUS_JOINTS),
+    "J_regressor_h36m": len(H36M_JOINTS),
+}
+_JOINTS_OF_PART = {
+    "left_arm": ("left_shoulder", "left_elbow", "left_wrist", "left_hand"),
+    "right_arm": ("right_shoulder", "right_elbow", "right_wrist", "right_hand"),
+    "head": ("neck", "head"),
+    "left_leg": ("left_hip", "left_knee", "left_ankle", "left_foot"),
+    "right_leg": ("right_hip", "right_knee", "right_ankle", "right_foot"),
+}  # every other joint moves the torso
+_COLOUR_STEPS = 100  # a texture colour c in [0, 1] indexes cube_parts at floor(100 c)
+
+
+class Landmarks(NamedTuple):
+    """What goes with a body model's vertex order beside the model itself."""
+
+    regressors: np.ndarray  # (9 + 19 + 17, V) float32: extra, cocoplus, Human3.6M joints
+    vertex_ids: np.ndarray  # (21,) int64, `utils.joints.PICKED_JOINTS` order
+    face_parts: np.ndarray  # (F,) uint8, indices into `utils.joints.PARTS`
+
+
+def read_open_landmarks(path: Path) -> Landmarks:
+    """Reads the open body's landmarks.
+
+    Raises:
+        InputError: the file is missing, unreadable or incomplete.
+    """
+    content = read_arrays(path, (*_REGRESSORS, "vertex_ids", "face_parts"))
+    regressors = np.concatenate([content[key] for key in _REGRESSORS])
+    return Landmarks(regressors, content["vertex_ids"], content["face_parts"])
+
+
+def read_smpl_landmarks(folder: Path, arrays: SmplArrays) -> Landmarks:
+    """Reads the licensed body's landmarks from the files that the user placed.
+
+    Args:
+        folder: with the three regressors, and `vertex_texture.npy` and `cube_parts.npy`; without
+            those two, part labels are derived from the skinning weights.
+        arrays: the licensed body.
+
+    Raises:
+        InputError: a file is missing, unreadable, or does not fit the body.
+    """
+    vertices = len(arrays.v_template)
+    regressors = []
+    for key, rows in _REGRESSORS.items():
+        regressor = _read_npy(folder / f"{key}.npy")
+        if regressor.shape != (rows, vertices):
+            raise InputError(
+                f"{folder / key}.npy has shape {regressor.shape}, expected {(rows, vertices)}"
+            )
+        regressors.append(regressor.astype(np.float32))
+    ids = np.array([SMPLX_VERTEX_IDS["smplh"][name] for name in PICKED_SMPLX_NAMES])
+    texture, cube = folder / "vertex_texture.npy", folder / "cube_parts.npy"
+    if texture.is_file() and cube.is_file():
+        face_parts = parts_from_texture(_read_npy(texture), _read_npy(cube))
+    else:
+        face_parts = parts_from_weights(arrays)
+    return Landmarks(np.concatenate(regressors), ids, face_parts)
+
+
+def parts_from_texture(texture: np.ndarray, cube_parts: np.ndarray) -> np.ndarray:
+    """One label a face from the published texture and its colour table.
+
+    Args:
+        texture: (1, F, T, T, T, 3) colours in [0, 1].
+        cube_parts: 3-D table of labels, indexed by floor(100 * colour).
+
+    Returns:
+        (F,) uint8, for each face the label that most of its texels have.
+
+    Raises:
+        InputError: the arrays are not of these forms.
+    """
+    if texture.ndim != 6 or texture.shape[0] != 1 or texture.shape[-1] != 3:
+        raise InputError(
+            f"vertex_texture.npy has shape {texture.shape}, expected (1, F, T, T, T, 3)"
+        )
+    index = np.floor(texture[0].reshape(texture.shape[1], -1, 3) * _COLOUR_STEPS).astype(int)
+    if cube_parts.ndim != 3 or index.min() < 0 or (index.max((0, 1)) >= cube_parts.shape).any():
+        raise InputError(
+            f"cube_parts.npy has shape {cube_parts.shape}, too small for the colours of "
+            f"vertex_texture.npy, which reach {index.max((0, 1))}"
+        )
+    labels = cube_parts[tuple(index.transpose(2, 0, 1))].astype(int)  # (F, texels)
+    votes = np.stack([(labels == part).sum(axis=1) for part in range(len(PARTS))], axis=1)
+    return votes.argmax(axis=1).astype(np.uint8)
+
+
+def parts_from_weights(arrays: SmplArrays) -> np.ndarray:
+    """One label a face, (F,) uint8: the part whose joints move its three vertices most."""
+    members = np.zeros((len(SMPL_JOINTS), len(PARTS)), np.float32)
+    members[:, PARTS.index("torso")] = 1
+    for part, joints in _JOINTS_OF_PART.items():
+        for joint in joints:
+            members[SMPL_JOINTS.index(joint)] = np.eye(len(PARTS))[PARTS.index(part)]
+    weights = arrays.weights @ members  # (V, 7)
+    return weights[arrays.f].sum(axis=1).argmax(axis=1).astype(np.uint8)
+
+
+def read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Reads arrays of an npz file by name; raises InputError when one is not there."""
+    if not path.is_file():
+        raise InputError(f"no file at {path}; see 'Additional files' in README.md")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            missing = [key for key in keys if key not in content.files]
+            if missing:
+                raise InputError(f"{path} has no {', '.join(missing)}; it holds {content.files}")
+            return {key: content[key] for key in keys}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a readable npz file: {error}") from error
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise InputError(f"no file at {path}; see 'Additional files' in README.md")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path} is not a readable npy file: {error}") from error
+    if not np.isfinite(array).all():
+        raise InputError(f"{path} has values that are not finite numbers")
+    return array
