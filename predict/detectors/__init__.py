@@ -1,0 +1,1 @@
+"""Person detectors behind one interface: an image in, persons out (`interface.Detection`)."""

@@ -1,0 +1,75 @@
+"""Names and contents of the files that a prediction leaves behind."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from predict.detectors.interface import Detection
+from utils.errors import InputError
+from utils.joints import BODY_MODEL_JOINTS, COCO17
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each image that no other one has: its stem, or its file name where stems clash.
+
+    Upper and lower case count as the same, since some file systems cannot tell them apart.
+    """
+    counts = Counter(path.stem.casefold() for path in paths)
+    names = [path.stem if counts[path.stem.casefold()] == 1 else path.name for path in paths]
+    if len({name.casefold() for name in names}) == len(names):
+        return names
+    # a.png, a.jpg and a.jpg.png: file names as a whole never clash.
+    return [path.name for path in paths]
+
+
+def make_output_folder(output: Path, source: Path) -> None:
+    """Makes the folder for results.
+
+    Raises:
+        InputError: it cannot be made, or is the folder that the images come from, where the
+            pictures written would be taken for photos the next time.
+    """
+    folder = source if source.is_dir() else source.parent
+    if output.resolve() == folder.resolve():
+        raise InputError(f"--output {output} is where the images are; choose another folder")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {output}: {error.strerror}") from error
+
+
+def save_person(path: Path, person: dict[str, np.ndarray], detection: Detection) -> None:
+    """Writes everything that is known about a person to an npz file.
+
+    Args:
+        path: of the file.
+        person: arrays of `predict.pipeline.Bodies.person`.
+        detection: what the prediction was made from.
+    """
+    coco_names, joint_names = np.array(COCO17), np.array(BODY_MODEL_JOINTS)
+    np.savez_compressed(
+        path,
+        **person,
+        joint_names=joint_names,
+        detected_joints2d_px=detection.joints2d_px,
+        detected_joint_confidence=detection.joint_confidence,
+        detected_joint_names=coco_names,
+        detected_box=detection.box,
+    )
+
+
+def save_meshes(stem: Path, person: dict[str, np.ndarray], faces: np.ndarray) -> None:
+    """Writes the posed and the T-posed body as `<stem>.obj` and `<stem>_tpose.obj`, metres, y up.
+
+    Args:
+        stem: path without suffix.
+        person: arrays of `predict.pipeline.Bodies.person`.
+        faces: (F, 3) ints.
+    """
+    upright = person["vertices"] * np.array([1, -1, -1])  # camera axes to y up, z to the viewer
+    for suffix, vertices in ((".obj", upright), ("_tpose.obj", person["vertices_tpose"])):
+        mesh = trimesh.Trimesh(vertices, faces, process=False)
+        mesh.export(stem.with_name(stem.name + suffix))

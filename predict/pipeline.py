@@ -1,0 +1,166 @@
+"""From detections to bodies: the predicting half of the path that training shares.
+
+Crop, proxy representation and body model are those of training (`utils.crops`, `utils.proxy`,
+`models`); here they are applied to what a detector found, and the answer is carried from the crop
+back to the whole photo.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.body_model import BodyModel
+from models.regressor import BodyParameters
+from predict.detectors.interface import Detection
+from renderers.rasteriser import Rasteriser
+from utils.cameras import project_weak_perspective
+from utils.crops import (
+    boxes_of_silhouettes,
+    crop_intrinsics,
+    cut_silhouettes,
+    points_from_crops,
+    points_to_crops,
+    square_crops,
+)
+from utils.proxy import make_proxy
+from utils.rotations import rotmat_to_axis_angle
+
+CAMERA_DISTANCE = 42.0  # m, the mean of training: the perspective that the network knows
+SMALLEST_SCALE = 1e-2  # of cam_wp; a camera further away than this pictures nobody
+
+
+class ProxyBatch(NamedTuple):
+    """The network's input for P people, with what is needed to carry its answer back."""
+
+    proxy: Tensor  # (P, 18, S, S)
+    crops: Tensor  # (P, 3) centre x, centre y, side in pixels of each person's photo
+    silhouettes: Tensor  # (P, S, S) bool, the detected silhouette in the crop
+    inside_photo: Tensor  # (P, S, S) bool, which pixels of the crop the photo covers
+
+
+class Bodies(NamedTuple):
+    """P predicted people; camera axes are x right, y down, z away."""
+
+    betas: Tensor  # (P, 10)
+    pose: Tensor  # (P, 72) axis-angle, rad, root in the camera frame
+    pose_rotmats: Tensor  # (P, 24, 3, 3) the same pose
+    cam_wp: Tensor  # (P, 3) weak-perspective camera of the crop: u = s (x + tx) in [-1, 1]
+    crops: Tensor  # (P, 3) centre x, centre y, side, pixels of the photo
+    cam_photo: Tensor  # (P, 3) the same camera in the photo: pixel = scale * (x, y) + offset
+    cam_t: Tensor  # (P, 3) metres, translation for the pinhole camera cam_k
+    cam_k: Tensor  # (P, 3, 3) pinhole camera of the photo, pixels
+    vertices: Tensor  # (P, V, 3) metres, camera axes, body origin
+    vertices_tpose: Tensor  # (P, V, 3) metres, body axes (y up)
+    joints3d: Tensor  # (P, 90, 3) metres, camera axes, body origin
+    joints2d_px: Tensor  # (P, 90, 2) pixels of the photo
+
+    def person(self, index: int) -> dict[str, np.ndarray]:
+        """One person's arrays by name, without the leading dimension."""
+        return {name: value[index].cpu().numpy() for name, value in self._asdict().items()}
+
+
+def prepare_proxies(detections: Sequence[Detection], size: int, device: torch.device) -> ProxyBatch:
+    """Cuts out each person and makes the network's input.
+
+    Args:
+        detections: P people, of one photo or of several.
+        size: S, side of the network's input in pixels.
+        device: where the tensors go.
+    """
+    parts = [_cut_person(detection, size, device) for detection in detections]
+    crops, silhouettes, inside, joints2d_px, visibility = map(torch.cat, zip(*parts, strict=True))
+    proxy = make_proxy(silhouettes, joints2d_px, visibility)
+    return ProxyBatch(proxy, crops, silhouettes, inside)
+
+
+def _cut_person(detection: Detection, size: int, device: torch.device) -> tuple[Tensor, ...]:
+    silhouette = torch.from_numpy(detection.silhouette).to(device)[None]  # (1, H, W)
+    joints2d_px = torch.from_numpy(detection.joints2d_px).to(device)[None]  # (1, 17, 2)
+    visibility = torch.from_numpy(detection.joint_confidence).to(device)[None] > 0
+    crops = square_crops(boxes_of_silhouettes(silhouette))
+    return (
+        crops,
+        cut_silhouettes(silhouette, crops, size),
+        cut_silhouettes(torch.ones_like(silhouette), crops, size),
+        points_to_crops(joints2d_px, crops, size),
+        visibility,
+    )
+
+
+@torch.inference_mode()
+def predict_bodies(regressor: nn.Module, body_model: BodyModel, batch: ProxyBatch) -> Bodies:
+    """Runs the network and poses the body model.
+
+    Args:
+        regressor: proxy (P, 18, S, S) to `models.regressor.BodyParameters`, in eval mode.
+        body_model: the body that the regressor was trained with.
+        batch: what `prepare_proxies` returned.
+    """
+    return place_in_photos(regressor(batch.proxy), batch.crops, body_model)
+
+
+def place_in_photos(parameters: BodyParameters, crops: Tensor, body_model: BodyModel) -> Bodies:
+    """Poses the bodies and carries them from their crops to the photos."""
+    scale, shift = parameters.cam_wp[:, :1].clamp(min=SMALLEST_SCALE), parameters.cam_wp[:, 1:]
+    cam_wp = torch.cat([scale, shift], dim=1)
+    output = body_model(parameters.betas, parameters.pose_rotmats)
+    centre, half_side = crops[:, :2], crops[:, 2:] / 2
+    scale_px = scale * half_side  # (P, 1) pixels of the photo per metre
+    # A crop of side 2 has normalised coordinates for pixels, but for its corner.
+    joints_norm = project_weak_perspective(output.joints3d, cam_wp)
+    return Bodies(
+        betas=parameters.betas,
+        pose=rotmat_to_axis_angle(parameters.pose_rotmats).flatten(1),
+        pose_rotmats=parameters.pose_rotmats,
+        cam_wp=cam_wp,
+        crops=crops,
+        cam_photo=torch.cat([scale_px, centre + scale_px * shift], dim=1),
+        cam_t=torch.cat([shift, torch.full_like(scale, CAMERA_DISTANCE)], dim=1),
+        cam_k=_pinhole_of(scale_px * CAMERA_DISTANCE, centre),
+        vertices=output.vertices,
+        vertices_tpose=body_model.tpose(parameters.betas),
+        joints3d=output.joints3d,
+        joints2d_px=points_from_crops(joints_norm + 1, crops, 2),
+    )
+
+
+def _pinhole_of(focal_px: Tensor, centre: Tensor) -> Tensor:
+    """(P, 1) focal lengths and (P, 2) principal points to (P, 3, 3) intrinsics, pixels."""
+    cam_k = torch.diag_embed(torch.cat([focal_px, focal_px, torch.ones_like(focal_px)], dim=1))
+    cam_k[:, :2, 2] = centre
+    return cam_k
+
+
+def predicted_silhouettes(bodies: Bodies, rasteriser: Rasteriser, size: int) -> Tensor:
+    """Silhouettes of predicted bodies in their crops.
+
+    Args:
+        bodies: P people.
+        rasteriser: of the body's faces, for size x size pictures.
+        size: side of the crops, pixels.
+
+    Returns:
+        (P, S, S) bool.
+    """
+    cam_k = crop_intrinsics(bodies.cam_k, bodies.crops, size)
+    vertices_cam = bodies.vertices + bodies.cam_t[:, None]
+    return rasteriser.part_segmentation(vertices_cam, cam_k) > 0
+
+
+def silhouette_iou(predicted: Tensor, detected: Tensor, counted: Tensor) -> Tensor:
+    """Intersection over union of masks.
+
+    Args:
+        predicted: (P, S, S) bool.
+        detected: (P, S, S) bool.
+        counted: (P, S, S) bool, pixels that count: outside the photo nothing could be detected.
+
+    Returns:
+        (P,) in [0, 1]; 1 where both are empty.
+    """
+    both = (predicted & detected & counted).flatten(1).sum(1)
+    either = ((predicted | detected) & counted).flatten(1).sum(1)
+    return torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both / 1))

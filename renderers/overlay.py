@@ -1,0 +1,211 @@
+"""Pictures of bodies on photos: pyrender where a GL context can be had, else our own shading.
+
+Both draw the same mesh through the same pinhole camera into the same window of the photo, so that
+they differ in light alone.
+"""
+
+import logging
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+import torch
+
+from renderers.pyrender_backend import PyrenderBackend
+from renderers.shading import MAX_RENDER_SIDE, Lighting, render_mesh
+from utils.cameras import project_perspective
+from utils.errors import InputError
+
+log = logging.getLogger(__name__)
+
+BODY_COLOUR = (0.70, 0.80, 0.92)  # RGB in [0, 1]
+BACKENDS = ("auto", "pyrender", "own")
+WINDOW_MARGIN = 4  # px around the body
+
+
+class Backend(Protocol):
+    """Draws one mesh on nothing."""
+
+    def render(
+        self, vertices_cam: np.ndarray, cam_k: np.ndarray, size: int, colours: np.ndarray
+    ) -> np.ndarray:
+        """Renders a square picture.
+
+        Args:
+            vertices_cam: (V, 3) metres, camera frame (x right, y down, z away).
+            cam_k: (3, 3) intrinsics, pixels of the picture.
+            size: side of the picture, pixels.
+            colours: (V, 3) RGB in [0, 1].
+
+        Returns:
+            (size, size, 4) float32 RGBA in [0, 1], colour multiplied by alpha.
+        """
+        ...
+
+
+class OwnBackend:
+    """Our rasteriser with simple shading; runs anywhere.
+
+    Args:
+        faces: (F, 3) ints.
+        lighting: the lights.
+    """
+
+    def __init__(self, faces: np.ndarray, lighting: Lighting) -> None:
+        """Keeps the faces."""
+        self._faces = torch.from_numpy(np.asarray(faces, dtype=np.int64))
+        self._lighting = lighting
+
+    def render(
+        self, vertices_cam: np.ndarray, cam_k: np.ndarray, size: int, colours: np.ndarray
+    ) -> np.ndarray:
+        """See `Backend.render`."""
+        vertices, intrinsics, colours = (
+            torch.tensor(array, dtype=torch.float32) for array in (vertices_cam, cam_k, colours)
+        )
+        picture = render_mesh(vertices, self._faces, intrinsics, size, colours, self._lighting)
+        return picture.numpy()
+
+
+class BodyRenderer:
+    """Draws bodies of one topology; falls back to our own rendering whenever GL fails.
+
+    Args:
+        faces: (F, 3) ints.
+        backend: "auto" (pyrender if it works here, else our own), "pyrender" or "own".
+        lighting: None for the default.
+
+    Raises:
+        InputError: another name of a backend, or "pyrender" was asked for and does not work.
+    """
+
+    def __init__(
+        self, faces: np.ndarray, backend: str = "auto", lighting: Lighting | None = None
+    ) -> None:
+        """Chooses the backend."""
+        if backend not in BACKENDS:
+            raise InputError(f"unknown renderer {backend!r}; expected one of {', '.join(BACKENDS)}")
+        self._own = OwnBackend(faces, lighting or Lighting())
+        self._backend: Backend = self._own
+        if backend == "own":
+            return
+        # GL fails in as many ways as there are machines (libraries, drivers, contexts).
+        try:
+            self._backend = PyrenderBackend(faces, lighting or Lighting())
+        except Exception as error:
+            if backend == "pyrender":
+                raise InputError(
+                    f"pyrender does not work here ({_one_line(error)}); install libegl1 and "
+                    "libgl1-mesa-dri, or choose --renderer own"
+                ) from error
+            self._warn(error)
+
+    @property
+    def name(self) -> str:
+        """Which backend is in use, "own" or "pyrender"."""
+        return "own" if self._backend is self._own else "pyrender"
+
+    def render(
+        self,
+        vertices_cam: np.ndarray,
+        cam_k: np.ndarray,
+        size: int,
+        colours: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """See `Backend.render`; without colours the body is pale blue."""
+        if colours is None:
+            colours = np.broadcast_to(np.float32(BODY_COLOUR), vertices_cam.shape)
+        try:
+            return self._backend.render(vertices_cam, cam_k, size, colours)
+        except Exception as error:
+            if self._backend is self._own:
+                raise
+            self._warn(error)
+            self._backend = self._own
+            return self._own.render(vertices_cam, cam_k, size, colours)
+
+    @staticmethod
+    def _warn(error: Exception) -> None:
+        log.warning("no OpenGL here (%s): drawing with our own renderer", _one_line(error))
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {text[:120]}"
+
+
+class Window(NamedTuple):
+    """A square part of a photo, whole pixels; it may reach beyond the photo."""
+
+    x: int  # of its left edge
+    y: int  # of its upper edge
+    size: int
+
+
+def window_of(points_px: np.ndarray, width: int, height: int) -> Window | None:
+    """The square window that holds every projected vertex which the photo can show.
+
+    Args:
+        points_px: (V, 2) pixels of the photo.
+        width: of the photo, pixels.
+        height: of the photo, pixels.
+
+    Returns:
+        The window, or None where the body is outside the photo.
+    """
+    extent = np.array([width, height])
+    low = np.maximum(np.floor(points_px.min(axis=0)) - WINDOW_MARGIN, 0).astype(int)
+    high = np.minimum(np.ceil(points_px.max(axis=0)) + WINDOW_MARGIN, extent).astype(int)
+    if (high <= low).any():
+        return None
+    return Window(int(low[0]), int(low[1]), int((high - low).max()))
+
+
+def draw_body(
+    photo: np.ndarray,
+    renderer: BodyRenderer,
+    vertices_cam: np.ndarray,
+    cam_k: np.ndarray,
+    colours: np.ndarray | None = None,
+    opacity: float = 1.0,
+) -> np.ndarray:
+    """A photo with a body drawn on it.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB; left as it is.
+        renderer: for the body's faces.
+        vertices_cam: (V, 3) metres, camera frame.
+        cam_k: (3, 3) intrinsics of the whole photo, pixels.
+        colours: (V, 3) RGB in [0, 1], or None for the usual colour.
+        opacity: of the body, in [0, 1].
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    height, width = photo.shape[:2]
+    points_px = project_perspective(
+        torch.from_numpy(vertices_cam)[None], torch.from_numpy(cam_k)[None]
+    )[0].numpy()
+    window = window_of(points_px, width, height)
+    if window is None:
+        return photo.copy()
+    side = min(window.size, MAX_RENDER_SIDE)
+    zoom = side / window.size
+    window_k = np.diag([zoom, zoom, 1]) @ (cam_k - [[0, 0, window.x], [0, 0, window.y], [0, 0, 0]])
+    picture = renderer.render(vertices_cam, window_k.astype(np.float32), side, colours)
+    if side != window.size:
+        picture = cv2.resize(picture, (window.size, window.size), interpolation=cv2.INTER_LINEAR)
+    return _compose(photo, picture * np.float32(opacity), window)
+
+
+def _compose(photo: np.ndarray, picture: np.ndarray, window: Window) -> np.ndarray:
+    """Lays an RGBA picture over a window of the photo."""
+    height, width = photo.shape[:2]
+    composed = photo.copy()
+    rows = slice(window.y, min(window.y + window.size, height))
+    columns = slice(window.x, min(window.x + window.size, width))
+    layer = picture[: rows.stop - rows.start, : columns.stop - columns.start]
+    below = composed[rows, columns].astype(np.float32)
+    mixed = layer[..., :3] * 255 + below * (1 - layer[..., 3:])
+    composed[rows, columns] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return composed

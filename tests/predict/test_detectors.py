@@ -1,0 +1,80 @@
+"""Detectors: names, masks, MediaPipe's landmarks."""
+
+import numpy as np
+import pytest
+
+from predict.detectors import registry
+from predict.detectors.masks import inside_photo, tidy_silhouette, tight_box
+from predict.detectors.mediapipe_pose import MEDIAPIPE33, MediaPipeDetector, detection_of
+from utils.errors import InputError
+from utils.joints import COCO17
+
+
+def test_unknown_detector_is_refused_with_what_there_is():
+    with pytest.raises(InputError, match=r"pointrendd.*available: .*mediapipe"):
+        registry.build_detector("pointrendd")
+
+
+def test_mask_keeps_the_person_and_what_holds_a_joint():
+    mask = np.zeros((100, 100), dtype=np.float32)
+    mask[10:60, 20:50] = 0.9  # the person, 50 x 30
+    mask[80:90, 20:30] = 0.8  # a cut-off foot
+    mask[5:25, 80:95] = 0.7  # somebody else
+    mask[30, 30] = 0.1  # a pinhole
+    mask[0:9, 0:9] = 0.49  # below the threshold
+    silhouette = tidy_silhouette(mask, np.array([[25.5, 85.5], [200.0, -3.0]]))
+    expected = np.zeros((100, 100), dtype=bool)
+    expected[10:60, 20:50] = expected[80:90, 20:30] = True
+    np.testing.assert_array_equal(silhouette, expected)
+
+
+def test_mask_keeps_real_holes_and_gaps_at_the_border():
+    mask = np.ones((100, 100), dtype=np.float32)
+    mask[40:60, 40:60] = 0  # between arm and body
+    mask[0, 0] = 0  # one pixel of background in a corner
+    np.testing.assert_array_equal(tidy_silhouette(mask, np.zeros((0, 2))), mask > 0)
+
+
+def test_mask_of_a_few_pixels_is_nobody():
+    mask = np.zeros((50, 50), dtype=np.float32)
+    mask[10:15, 10:15] = 1
+    assert not tidy_silhouette(mask, np.array([[12.0, 12.0]])).any()
+
+
+def test_tight_box_is_on_pixel_edges():
+    mask = np.zeros((20, 30), dtype=bool)
+    mask[4:7, 11:13] = True
+    np.testing.assert_array_equal(tight_box(mask), [11, 4, 13, 7])
+
+
+def test_inside_photo_excludes_the_far_edges_and_nan():
+    points = np.array([[0, 0], [9.99, 4.99], [10, 3], [3, 5], [-0.01, 2], [np.nan, 1]])
+    assert inside_photo(points, 10, 5).tolist() == [True, True, False, False, False, False]
+
+
+def test_mediapipe_landmarks_become_coco_joints():
+    landmarks = np.zeros((33, 3), dtype=np.float32)
+    landmarks[:, 0] = np.arange(33) / 40  # landmark i at x = i * 10 px, y = 100 px
+    landmarks[:, 1] = 0.5
+    landmarks[:, 2] = 0.7
+    landmarks[MEDIAPIPE33.index("right_ankle"), 1] = 1.2  # below the photo
+    mask = np.zeros((200, 400), dtype=np.float32)
+    mask[50:150, 0:300] = 1
+    (detection,) = detection_of(landmarks, mask)
+    # nose 0, left eye 2, right eye 5, ears 7 and 8, then 11 to 16 and 23 to 28.
+    numbers = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
+    np.testing.assert_allclose(detection.joints2d_px[:, 0], np.array(numbers) * 10, atol=1e-3)
+    assert detection.joint_confidence[COCO17.index("right_ankle")] == 0
+    np.testing.assert_allclose(detection.joint_confidence[:-1], 0.7)
+    np.testing.assert_array_equal(detection.box, [0, 50, 300, 150])
+    assert detection.joints2d_px.dtype == detection.joint_confidence.dtype == np.float32
+
+
+def test_mediapipe_without_a_mask_finds_nobody():
+    assert detection_of(np.full((33, 3), 0.5, np.float32), np.zeros((64, 64), np.float32)) == []
+
+
+def test_mediapipe_finds_nobody_in_noise_and_says_nothing(capfd):
+    image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    assert MediaPipeDetector().detect(image[:, ::-1]) == []
+    assert capfd.readouterr().err == ""

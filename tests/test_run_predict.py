@@ -1,0 +1,219 @@
+"""run_predict.py from its command line to its files and exit status."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import run_predict
+from models.body_model import BodyModel, read_mean_parameters
+from models.regressor import Regressor
+from predict.detectors import registry
+from predict.detectors.interface import Detection
+from run_predict import PredictOptions, exit_status, main, predict
+from utils.paths import DEMO, ROOT
+
+FILES = ("{}_overlay.png", "{}_tpose.png", "{}_proxy.png", "{}.npz")
+
+
+class FakeDetector:
+    """Finds a person wherever the photo's first pixel is not black; fails on a white one."""
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        if image[0, 0].max() < 10:
+            return []
+        if image[0, 0].min() > 245:
+            raise RuntimeError("out of\nmemory")
+        height, width = image.shape[:2]
+        silhouette = np.zeros((height, width), dtype=bool)
+        silhouette[height // 10 : -height // 10, width // 3 : -width // 3] = True
+        joints = np.linspace([width / 3, height / 10], [width / 2, height / 2], 17)
+        return [
+            Detection(silhouette, joints.astype(np.float32), np.ones(17, np.float32), np.zeros(4))
+        ]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    regressor, body = Regressor(read_mean_parameters()), BodyModel.load()
+    path = tmp_path_factory.mktemp("checkpoint") / "untrained.tar"
+    torch.save(
+        {
+            "model_state_dict": regressor.state_dict(),
+            "body": body.identity,
+            "image_size": 64,
+            "mean_parameters": read_mean_parameters()._asdict(),
+        },
+        path,
+    )
+    return path
+
+
+@pytest.fixture
+def fake_detector(monkeypatch):
+    monkeypatch.setitem(registry.DETECTORS, "fake", FakeDetector)
+
+
+def _write_photo(path: Path, grey: int) -> None:
+    path.parent.mkdir(exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((90, 70, 3), grey, dtype=np.uint8))
+
+
+def _options(tmp_path: Path, checkpoint: Path, **changes) -> PredictOptions:
+    defaults = {
+        "input": tmp_path / "photos",
+        "output": tmp_path / "out",
+        "checkpoint": checkpoint,
+        "silh_from": "fake",
+        "device": "cpu",
+        "renderer": "own",
+    }
+    return PredictOptions(**{**defaults, **changes})
+
+
+def test_a_folder_with_good_and_bad_photos(tmp_path, checkpoint, fake_detector, capsys):
+    photos = tmp_path / "photos"
+    _write_photo(photos / "a.png", 120)
+    _write_photo(photos / "a.JPG", 120)
+    _write_photo(photos / "empty_room.bmp", 0)
+    _write_photo(photos / "strange.png", 255)
+    (photos / "text.png").write_text("not an image")
+    (photos / "notes.txt").write_text("left alone")
+    _write_photo(photos / "z.webp", 120)
+
+    assert predict(_options(tmp_path, checkpoint, batch_size=2)) == run_predict.SOME_SKIPPED
+
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    names = ("a.png", "a.JPG", "z")
+    assert written == sorted(form.format(name) for name in names for form in FILES)
+    printed = capsys.readouterr().out
+    assert "3 of 6 photos done" in printed
+    for reason in ("empty_room.bmp: no person found", "RuntimeError: out of memory", "text.png"):
+        assert printed.count(reason) == 2  # when it happens and in the summary
+    with np.load(tmp_path / "out" / "z.npz") as content:
+        assert content["vertices"].shape[1] == content["vertices_tpose"].shape[1] == 3
+        shapes = {name: content[name].shape for name in ("betas", "pose", "cam_wp", "crops")}
+        assert shapes == {"betas": (10,), "pose": (72,), "cam_wp": (3,), "crops": (3,)}
+        assert content["joints3d"].shape == (90, 3)
+        assert content["joints2d_px"].shape == (90, 2)
+        assert all(np.isfinite(content[name]).all() for name in ("vertices", "joints2d_px"))
+    overlay = cv2.imread(str(tmp_path / "out" / "z_overlay.png"))
+    assert overlay.shape == (90, 70, 3)
+    assert (overlay != 120).any()
+
+
+def test_one_image_meshes_and_no_pictures(tmp_path, checkpoint, fake_detector):
+    _write_photo(tmp_path / "photos" / "a.png", 120)
+    options = _options(
+        tmp_path, checkpoint, input=tmp_path / "photos" / "a.png", visuals=False, save_meshes=True
+    )
+    assert predict(options) == run_predict.ALL_DONE
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["a.npz", "a.obj", "a_tpose.obj"]
+
+
+def test_a_demo_image_is_compared_with_its_truth(tmp_path, checkpoint, capsys):
+    """With the real detector."""
+    options = _options(
+        tmp_path, checkpoint, input=DEMO / "standing.jpg", silh_from="mediapipe", visuals=False
+    )
+    assert predict(options) == run_predict.ALL_DONE
+    printed = capsys.readouterr().out
+    for name in ("PVE-T-SC (mm)", "MPJPE-PA (mm)", "silhouette IoU", "height error (cm)"):
+        assert f"{name} " in printed.split("mean errors over 1 photos with truth")[1]
+
+
+def test_a_truth_of_another_kind_is_left_out_with_a_warning(
+    tmp_path, checkpoint, fake_detector, capsys, caplog
+):
+    _write_photo(tmp_path / "photos" / "a.png", 120)
+    np.savez(tmp_path / "photos" / "a_truth.npz", betas=np.zeros(10))
+    assert predict(_options(tmp_path, checkpoint, visuals=False)) == run_predict.ALL_DONE
+    assert "a_truth.npz is not a truth file" in caplog.text
+    assert "against the truth" not in capsys.readouterr().out
+
+
+def test_nobody_anywhere(tmp_path, checkpoint, fake_detector):
+    _write_photo(tmp_path / "photos" / "a.png", 0)
+    assert predict(_options(tmp_path, checkpoint)) == run_predict.NONE_DONE
+
+
+def test_a_result_that_cannot_be_written_is_reported(tmp_path, checkpoint, fake_detector, capsys):
+    _write_photo(tmp_path / "photos" / "a.png", 120)
+    _write_photo(tmp_path / "photos" / "b.png", 120)
+    (tmp_path / "out" / "a.npz").mkdir(parents=True)
+    assert predict(_options(tmp_path, checkpoint)) == run_predict.SOME_SKIPPED
+    assert "a.png" in capsys.readouterr().out.split("skipped:")[1]
+
+
+def test_batches_change_nothing(tmp_path, checkpoint, fake_detector):
+    for index in range(3):
+        _write_photo(tmp_path / "photos" / f"{index}.png", 100 + index)
+    for batch_size in (1, 3):
+        options = _options(
+            tmp_path, checkpoint, batch_size=batch_size, visuals=False,
+            output=tmp_path / str(batch_size),
+        )  # fmt: skip
+        assert predict(options) == run_predict.ALL_DONE
+    with np.load(tmp_path / "1" / "2.npz") as one, np.load(tmp_path / "3" / "2.npz") as three:
+        np.testing.assert_allclose(one["vertices"], three["vertices"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--checkpoint", "nowhere.tar"], "no checkpoint at nowhere.tar"),
+        (["--input", "nowhere"], "no file or folder at nowhere"),
+        (["--input", "photos/notes.txt"], "not an image by its name"),
+        (["--input", "nothing"], "no images in nothing"),
+        (["--silh_from", "pointrend"], "available: "),
+        (["--output", "photos"], "choose another folder"),
+        (["--batch-size", "0"], "--batch-size is 0"),
+        (["--device", "cuda:99"], "cuda:99"),
+        (["--device", "abacus"], "unknown device 'abacus'"),
+    ],
+)
+def test_wrong_use_is_one_clear_line(
+    tmp_path, checkpoint, fake_detector, capsys, monkeypatch, arguments, message
+):
+    _write_photo(tmp_path / "photos" / "a.png", 120)
+    (tmp_path / "photos" / "notes.txt").write_text("not an image")
+    (tmp_path / "nothing").mkdir()
+    monkeypatch.chdir(tmp_path)
+    defaults = ["--input", "photos", "--output", "out", "--checkpoint", str(checkpoint),
+                "--silh_from", "fake"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["run_predict.py", *defaults, *arguments])
+    assert main() == run_predict.WRONG_USE
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert message in error
+    assert "\n" not in error
+
+
+def test_a_mistyped_option_offers_the_nearest(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run_predict.py", "--inptu", "photos"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == run_predict.WRONG_USE
+    assert "--input" in capsys.readouterr().err
+
+
+def test_exit_status():
+    assert exit_status(2, 0) == 0
+    assert exit_status(0, 2) == 1
+    assert exit_status(1, 1) == 3
+
+
+def test_help_loads_nothing_heavy():
+    program = (
+        "import sys, run_predict\n"
+        "heavy = {'torch', 'cv2', 'mediapipe', 'pyrender', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
