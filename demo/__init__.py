@@ -1,0 +1,1 @@
+"""The demo images and the script that makes them."""
