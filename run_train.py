@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import tyro
 from tqdm import tqdm
 
 from augmentation.options import AugmentationOptions
@@ -24,6 +23,7 @@ from models.regressor import Regressor
 from train.checkpoints import LAST, resume, save_epoch
 from train.logging import RunLog
 from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions
+from utils.command_line import WRONG_USE, parse_options
 from utils.devices import choose_device
 from utils.errors import InputError
 from utils.paths import EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
@@ -208,10 +208,10 @@ def storable(values):
 
 if __name__ == "__main__":
     try:
-        main(tyro.cli(Options, description=__doc__))
+        main(parse_options(Options, __doc__))
     except InputError as error:
         print(f"run_train.py: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(WRONG_USE)
     except KeyboardInterrupt:
         print("run_train.py: stopped; go on after the last epoch with --resume", file=sys.stderr)
         sys.exit(130)

@@ -1,0 +1,70 @@
+"""run_train.py as a user runs it: a process, its output and its exit status."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from utils.paths import ROOT
+
+
+def _run(*arguments, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run_train.py"), "--threads", "1", *map(str, arguments)],
+        capture_output=True, text=True, cwd=cwd, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Options of a run that takes seconds: few upright poses, tiny pictures."""
+    poses = np.zeros((8, 72), np.float32)
+    poses[:, 0] = np.pi
+    poses[:, 3:] = np.random.default_rng(0).normal(0, 0.2, (8, 69))
+    names = np.array([f"pose_{index}" for index in range(8)])
+    np.savez(tmp_path / "poses.npz", fnames=names, poses=poses, shapes=np.zeros((8, 10)))
+    return [
+        "--data.train-poses", tmp_path / "poses.npz", "--data.val-poses", tmp_path / "poses.npz",
+        "--data.image-size", "32", "--training.batch-size", "4", "--device", "cpu",
+        "--output", tmp_path / "run",
+    ]  # fmt: skip
+
+
+def test_train_stop_and_resume(small, tmp_path):
+    first = _run(*small, "--training.epochs", "1")
+    assert first.returncode == 0, first.stderr
+    again = _run(*small, "--training.epochs", "2")
+    assert again.returncode == 2
+    assert "already holds a run; add --resume" in again.stderr
+    second = _run(*small, "--training.epochs", "2", "--resume")
+    assert second.returncode == 0, second.stderr
+    assert "resumed after epoch 1" in second.stdout
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
+    assert {"last.tar", "best.tar"} <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_dry_run_says_what_would_happen_and_keeps_nothing(small, tmp_path):
+    result = _run(*small, "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert "dry run: 20 steps" in result.stdout
+    assert "nothing was written" in result.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_are_one_line_each(small, tmp_path):
+    y_up = np.zeros((20, 72), np.float32)  # people who stand upright where y points up
+    np.savez(tmp_path / "y_up.npz", poses=y_up)
+    mistakes = {
+        "upside down": ["--data.train-poses", tmp_path / "y_up.npz"],
+        "absent.npz": ["--data.val-poses", tmp_path / "absent.npz"],
+        "nothing to resume": ["--resume"],
+        "--training.lr": ["--training.lrr", "1"],
+        "unknown body": ["--model.body", "smplest"],
+    }
+    for told, arguments in mistakes.items():
+        result = _run(*small, *arguments)
+        assert result.returncode == 2, told
+        errors = [line for line in result.stderr.splitlines() if line.strip()]
+        assert len(errors) == 1, result.stderr
+        assert told in errors[0]
