@@ -97,6 +97,8 @@ class Trainer:
         options = self.options
         generator = self._generator(self.epoch, stream=0)
         count = min(options.samples_per_epoch or len(poses), len(poses))
+        # Whole batches only (but for a lone one): batch normalisation suffers from small ones.
+        count = max(count - count % options.batch_size, min(count, options.batch_size))
         order = torch.randperm(len(poses), generator=generator, device=self.device)[:count]
         batches = order.split(options.batch_size)
         total_steps = options.epochs * len(batches)
@@ -106,15 +108,8 @@ class Trainer:
         for number, index in enumerate(progress(batches)):
             self._set_learning_rate(total_steps)
             batch = self.synthesiser(poses[index], augmentation, generator)
-            prediction = self._predict(batch)
-            loss, terms = self.criterion(prediction, batch.target)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            if options.max_grad_norm > 0:
-                torch.nn.utils.clip_grad_norm_(self.regressor.parameters(), options.max_grad_norm)
-            self.optimiser.step()
-            self.step += 1
-            readings.add({"loss": loss.detach(), **terms})
+            prediction, terms = self.train_step(batch)
+            readings.add(terms)
             if number % options.metrics_every == 0:
                 self._measure(metrics, prediction, batch)
             if (number + 1) % options.log_every == 0:
@@ -123,6 +118,23 @@ class Trainer:
         readings.check()
         speed = count / (time.perf_counter() - start)
         return {**readings.compute(), **metrics.compute(), "samples_per_second": speed}
+
+    def train_step(self, batch: SyntheticBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Predicts a batch and improves the network by it.
+
+        Returns:
+            The prediction, as `models.regressed_body` gives it, and the loss terms by name.
+        """
+        prediction = self._predict(batch)
+        loss, terms = self.criterion(prediction, batch.target)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.options.max_grad_norm > 0:
+            parameters = self.regressor.parameters()
+            torch.nn.utils.clip_grad_norm_(parameters, self.options.max_grad_norm)
+        self.optimiser.step()
+        self.step += 1
+        return prediction, {"loss": loss.detach(), **terms}
 
     @torch.no_grad()
     def validate(
