@@ -6,15 +6,8 @@ from torch import Tensor
 from models.body_model import BodyModel
 from models.regressor import BodyParameters
 from renderers.rasteriser import Rasteriser
-from utils.cameras import (
-    norm_to_pixels,
-    perspective_intrinsics,
-    project_weak_perspective,
-    weak_perspective_to_perspective,
-)
+from utils.cameras import norm_to_pixels, project_weak_perspective, weak_perspective_to_pinhole
 from utils.joints import COCO17_IN_90, LSP14_IN_90
-
-RENDER_FOCAL = 5000.0  # px at a side of 256: so long that perspective is all but weak
 
 
 def regressed_body(
@@ -56,8 +49,6 @@ def regressed_silhouettes(vertices: Tensor, cam_wp: Tensor, rasteriser: Rasteris
         (B, S, S) bool.
     """
     size = rasteriser.image_size[0]
-    focal = RENDER_FOCAL * size / 256
-    cam_t = weak_perspective_to_perspective(cam_wp, focal, size)
-    # A scale near zero puts the body beyond the far plane, where nothing is drawn.
-    cam_k = perspective_intrinsics(focal, size, vertices).expand(len(vertices), -1, -1)
+    whole = vertices.new_tensor([size / 2, size / 2, size]).expand(len(vertices), -1)
+    cam_t, cam_k = weak_perspective_to_pinhole(cam_wp, whole)
     return rasteriser.part_segmentation(vertices + cam_t[:, None], cam_k) > 0

@@ -43,14 +43,18 @@ class SmplArrays(NamedTuple):
     f: np.ndarray  # (F, 3) int64
 
 
-class _ChumpyArray:
-    """Stand-in for chumpy's array classes: keeps the pickled state and gives the value."""
+class _StandIn:
+    """Keeps the pickled state of an object whose own class is not used."""
 
     def __init__(self, *_):
         self.state: dict[str, Any] = {}
 
     def __setstate__(self, state):
         self.state = state
+
+
+class _ChumpyArray(_StandIn):
+    """Any of chumpy's array classes."""
 
     def value(self) -> np.ndarray:
         if "x" in self.state:  # chumpy.ch.Ch: the array itself
@@ -62,14 +66,8 @@ class _ChumpyArray:
         raise ValueError(f"chumpy object with unknown fields {sorted(self.state)}")
 
 
-class _SparseMatrix:
-    """Stand-in for scipy's csc_matrix, whose module path has changed over the years."""
-
-    def __init__(self, *_):
-        self.state: dict[str, Any] = {}
-
-    def __setstate__(self, state):
-        self.state = state
+class _SparseMatrix(_StandIn):
+    """Scipy's csc_matrix, whose module path has changed over the years."""
 
     def value(self) -> np.ndarray:
         parts = (self.state["data"], self.state["indices"], self.state["indptr"])
@@ -79,7 +77,7 @@ class _SparseMatrix:
 
 def _reconstruct(cls, base, state):
     """What `copy_reg._reconstructor` does, for our stand-ins alone."""
-    if cls not in (_ChumpyArray, _SparseMatrix):
+    if not (isinstance(cls, type) and issubclass(cls, _StandIn)):
         raise pickle.UnpicklingError(f"refused to build {cls!r}")
     return cls()
 
@@ -107,7 +105,7 @@ class _SmplUnpickler(pickle.Unpickler):
 
 
 def _plain(value: Any) -> Any:
-    return value.value() if isinstance(value, _ChumpyArray | _SparseMatrix) else value
+    return value.value() if isinstance(value, _StandIn) else value
 
 
 def _read_pickle(path: Path) -> dict[str, Any]:

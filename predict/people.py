@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from models.checkpoints import Predictor
+from models.regressed_body import regressed_silhouettes
 from predict.detectors.interface import Detection, Detector
 from predict.measurements import Measurements, measure
 from predict.outputs import save_meshes, save_person
 from predict.pictures import draw_overlay, draw_proxy, draw_tpose
 from predict.pipeline import (
     predict_bodies,
-    predicted_silhouettes,
     prepare_proxies,
     silhouette_iou,
 )
@@ -102,7 +102,7 @@ class BodyPredictor:
             return []
         batch = prepare_proxies([found.detection for found in people], self._size, self._device)
         bodies = predict_bodies(self._regressor, self._body_model, batch)
-        silhouettes = predicted_silhouettes(bodies, self._rasteriser, self._size)
+        silhouettes = regressed_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser)
         ious = silhouette_iou(silhouettes, batch.silhouettes, batch.inside_photo).tolist()
         return [
             PredictedPerson(

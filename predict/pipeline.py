@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from models.body_model import BodyModel
 from models.regressor import BodyParameters
 from predict.detectors.interface import Detection
-from renderers.rasteriser import Rasteriser
-from utils.cameras import project_weak_perspective
+from utils.cameras import (
+    SMALLEST_SCALE,
+    project_weak_perspective,
+    weak_perspective_to_pinhole,
+)
 from utils.crops import (
     boxes_of_silhouettes,
-    crop_intrinsics,
     cut_silhouettes,
     points_from_crops,
     points_to_crops,
@@ -27,9 +29,6 @@ from utils.crops import (
 )
 from utils.proxy import make_proxy
 from utils.rotations import rotmat_to_axis_angle
-
-CAMERA_DISTANCE = 42.0  # m, the mean of training: the perspective that the network knows
-SMALLEST_SCALE = 1e-2  # of cam_wp; a camera further away than this pictures nobody
 
 
 class ProxyBatch(NamedTuple):
@@ -106,6 +105,7 @@ def place_in_photos(parameters: BodyParameters, crops: Tensor, body_model: BodyM
     """Poses the bodies and carries them from their crops to the photos."""
     scale, shift = parameters.cam_wp[:, :1].clamp(min=SMALLEST_SCALE), parameters.cam_wp[:, 1:]
     cam_wp = torch.cat([scale, shift], dim=1)
+    cam_t, cam_k = weak_perspective_to_pinhole(cam_wp, crops)
     output = body_model(parameters.betas, parameters.pose_rotmats)
     centre, half_side = crops[:, :2], crops[:, 2:] / 2
     scale_px = scale * half_side  # (P, 1) pixels of the photo per metre
@@ -118,36 +118,13 @@ def place_in_photos(parameters: BodyParameters, crops: Tensor, body_model: BodyM
         cam_wp=cam_wp,
         crops=crops,
         cam_photo=torch.cat([scale_px, centre + scale_px * shift], dim=1),
-        cam_t=torch.cat([shift, torch.full_like(scale, CAMERA_DISTANCE)], dim=1),
-        cam_k=_pinhole_of(scale_px * CAMERA_DISTANCE, centre),
+        cam_t=cam_t,
+        cam_k=cam_k,
         vertices=output.vertices,
         vertices_tpose=body_model.tpose(parameters.betas),
         joints3d=output.joints3d,
         joints2d_px=points_from_crops(joints_norm + 1, crops, 2),
     )
-
-
-def _pinhole_of(focal_px: Tensor, centre: Tensor) -> Tensor:
-    """(P, 1) focal lengths and (P, 2) principal points to (P, 3, 3) intrinsics, pixels."""
-    cam_k = torch.diag_embed(torch.cat([focal_px, focal_px, torch.ones_like(focal_px)], dim=1))
-    cam_k[:, :2, 2] = centre
-    return cam_k
-
-
-def predicted_silhouettes(bodies: Bodies, rasteriser: Rasteriser, size: int) -> Tensor:
-    """Silhouettes of predicted bodies in their crops.
-
-    Args:
-        bodies: P people.
-        rasteriser: of the body's faces, for size x size pictures.
-        size: side of the crops, pixels.
-
-    Returns:
-        (P, S, S) bool.
-    """
-    cam_k = crop_intrinsics(bodies.cam_k, bodies.crops, size)
-    vertices_cam = bodies.vertices + bodies.cam_t[:, None]
-    return rasteriser.part_segmentation(vertices_cam, cam_k) > 0
 
 
 def silhouette_iou(predicted: Tensor, detected: Tensor, counted: Tensor) -> Tensor:

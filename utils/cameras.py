@@ -8,6 +8,9 @@ Normalised image coordinates run over the same span from -1 to 1.
 import torch
 from torch import Tensor
 
+BODY_DISTANCE = 42.0  # metres, the mean of training: the perspective that the network knows
+SMALLEST_SCALE = 1e-2  # of a weak-perspective camera; one further away pictures nobody
+
 
 def norm_to_pixels(points_norm: Tensor, size: int) -> Tensor:
     """Pixels of normalised coordinates in a square image: -1 is the left edge, 1 the right edge."""
@@ -55,19 +58,21 @@ def perspective_intrinsics(focal_px: float, size: int, like: Tensor) -> Tensor:
     return cam_k
 
 
-def weak_perspective_to_perspective(cam_wp: Tensor, focal_px: float, size: int) -> Tensor:
-    """The translation of a perspective camera that pictures a body as `cam_wp` does.
+def weak_perspective_to_pinhole(cam_wp: Tensor, crops: Tensor) -> tuple[Tensor, Tensor]:
+    """The pinhole camera that pictures a body as a crop's weak-perspective camera does.
 
-    At depth z a perspective camera magnifies by focal_px / z pixels a metre, the weak-perspective
-    one by s * size / 2; equating the two gives z.
+    It stands `BODY_DISTANCE` away and looks along the axis through the crop's centre.
 
     Args:
-        cam_wp: (B, 3) scale, tx, ty for a size x size image.
-        focal_px: focal length of the perspective camera, pixels.
-        size: image side, pixels.
+        cam_wp: (B, 3) scale, tx, ty; scales below `SMALLEST_SCALE` are raised to it.
+        crops: (B, 3) centre x, centre y, side in pixels of the picture that the result is for.
 
     Returns:
-        (B, 3) translation in metres.
+        (B, 3) translation in metres and (B, 3, 3) intrinsics in pixels.
     """
-    depth = 2 * focal_px / (size * cam_wp[:, 0].clamp(min=1e-6))
-    return torch.stack([cam_wp[:, 1], cam_wp[:, 2], depth], dim=-1)
+    scale_px = cam_wp[:, :1].clamp(min=SMALLEST_SCALE) * crops[:, 2:] / 2  # (B, 1) px per metre
+    focal_px = scale_px * BODY_DISTANCE
+    cam_k = torch.diag_embed(torch.cat([focal_px, focal_px, torch.ones_like(focal_px)], dim=1))
+    cam_k[:, :2, 2] = crops[:, :2]
+    cam_t = torch.cat([cam_wp[:, 1:], torch.full_like(scale_px, BODY_DISTANCE)], dim=1)
+    return cam_t, cam_k

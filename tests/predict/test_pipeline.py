@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from models.body_model import BodyModel
+from models.regressed_body import regressed_silhouettes
 from models.regressor import BodyParameters
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
 from predict.pipeline import (
     place_in_photos,
     predict_bodies,
-    predicted_silhouettes,
     prepare_proxies,
     silhouette_iou,
 )
@@ -145,7 +145,7 @@ def test_a_perfect_network_covers_the_silhouette(body_model):
     cam_wp = torch.cat([(2 * scale_px / side)[None], shift])[None]
     bodies = predict_bodies(lambda proxy: parameters._replace(cam_wp=cam_wp), body_model, batch)
     rasteriser = Rasteriser(body_model.faces, body_model.face_parts, image_size=SIZE)
-    found = predicted_silhouettes(bodies, rasteriser, SIZE)
+    found = regressed_silhouettes(bodies.vertices, bodies.cam_wp, rasteriser)
     assert silhouette_iou(found, batch.silhouettes, batch.inside_photo).item() > 0.95
 
 

@@ -12,7 +12,8 @@ from losses.multi_task import LossOptions, MultiTaskLoss
 from models.body_model import read_mean_parameters
 from models.checkpoints import load_predictor
 from models.regressor import Regressor
-from train.checkpoints import BEST, resume, save_epoch
+from train.checkpoints import BEST, LAST, resume, save_epoch
+from train.export import ExportOptions, export
 from train.logging import RunLog
 from train.trainer import Trainer, TrainingOptions
 from utils.errors import InputError
@@ -157,3 +158,23 @@ def test_resuming_what_cannot_be_resumed(tmp_path, body_model):
     torch.save(best, tmp_path / "last.tar")
     with pytest.raises(InputError, match="has no optimiser_state_dict"):
         resume(_trainer(body_model), tmp_path)
+
+
+def test_an_exported_checkpoint_is_half_the_size_and_predicts_the_same(tmp_path, body_model):
+    trainer = _trainer(body_model)
+    _run_epochs(trainer, tmp_path, 1, _poses(4))
+    state = torch.load(tmp_path / LAST, weights_only=True)
+    state["options"] = {"output": str(tmp_path), "data": {"train_poses": [str(tmp_path / "a.npz")]}}
+    torch.save(state, tmp_path / LAST)
+    export(ExportOptions(output=tmp_path / "shared.tar", run=tmp_path))
+
+    half, best = (tmp_path / name for name in ("shared.tar", BEST))
+    assert half.stat().st_size < 0.55 * best.stat().st_size
+    shared = torch.load(half, weights_only=True)
+    assert shared["options"]["data"]["train_poses"] == ["a.npz"]
+    assert str(tmp_path) not in str(shared["options"])
+    proxy = torch.rand(2, 18, 64, 64)
+    found, expected = (
+        load_predictor(path, torch.device("cpu")).regressor(proxy) for path in (half, best)
+    )
+    torch.testing.assert_close(found.pose_rotmats, expected.pose_rotmats, atol=5e-3, rtol=0)
