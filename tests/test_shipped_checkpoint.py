@@ -1,0 +1,66 @@
+"""The checkpoint that users get: it loads, fits the shipped body, and has learnt something."""
+
+import pytest
+import torch
+
+from data.pose_dataset import load_poses
+from data.synthesis import CameraOptions, Synthesiser
+from metrics.metrics import Metrics
+from models.body_model import read_mean_parameters
+from models.checkpoints import load_predictor, read_checkpoint
+from models.regressed_body import regressed_body, regressed_silhouettes
+from models.regressor import decode_parameters
+from utils.paths import DEFAULT_CHECKPOINT, OPEN_POSES_VAL
+
+_PEOPLE = 48
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return load_predictor(DEFAULT_CHECKPOINT, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def people(predictor):
+    """Validation people with drawn shapes, spread over the file."""
+    poses = load_poses(OPEN_POSES_VAL).poses
+    chosen = torch.from_numpy(poses[:: len(poses) // _PEOPLE][:_PEOPLE])
+    generator = torch.Generator().manual_seed(0)
+    betas = 1.5 * torch.randn(_PEOPLE, 10, generator=generator)
+    synthesiser = Synthesiser(
+        predictor.body_model,
+        read_mean_parameters("open").betas,
+        predictor.image_size,
+        CameraOptions(),
+    )
+    return synthesiser, synthesiser(chosen, None, generator, betas=betas)
+
+
+def _measured(parameters, predictor, people) -> dict[str, float]:
+    synthesiser, batch = people
+    prediction = regressed_body(parameters, predictor.body_model, predictor.image_size)
+    prediction["tpose_vertices"] = predictor.body_model.tpose(parameters.betas)
+    prediction["silhouettes"] = regressed_silhouettes(
+        prediction["vertices"], prediction["cam_wp"], synthesiser.rasteriser
+    )
+    metrics = Metrics()
+    metrics.update(prediction, batch.target)
+    return metrics.compute()
+
+
+def test_it_is_far_better_than_the_mean_person(predictor, people):
+    start = predictor.regressor.ief_module.initial_estimate.expand(_PEOPLE, -1)
+    with torch.inference_mode():
+        mean = _measured(decode_parameters(start), predictor, people)
+        found = _measured(predictor.regressor(people[1].proxy), predictor, people)
+    assert found["mpjpe_pa"] < 0.65 * mean["mpjpe_pa"]
+    assert found["pve_pa"] < 0.75 * mean["pve_pa"]
+    assert found["joints2d_l2"] < 0.3 * mean["joints2d_l2"]
+    assert found["silhouette_iou"] > mean["silhouette_iou"] + 0.15
+
+
+def test_it_is_small_and_names_no_machine():
+    assert DEFAULT_CHECKPOINT.stat().st_size < 30e6
+    checkpoint = read_checkpoint(DEFAULT_CHECKPOINT)
+    assert checkpoint["samples_seen"] > 0
+    assert not [text for text in str(checkpoint["options"]).split("'") if text.startswith("/")]
