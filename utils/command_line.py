@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 import sys
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -32,6 +33,8 @@ def parse_options(options: type[Options], description: str) -> Options:
     except SystemExit as end:
         if end.code == 0:
             raise
-        words = _COLOUR.sub("", _FRAME.sub(" ", complaint.getvalue()))
-        print(" ".join(words.split()), file=sys.stderr)
+        lines = _COLOUR.sub("", complaint.getvalue()).splitlines()
+        # The frame's upper edge holds a title that the text repeats.
+        text = " ".join(_FRAME.sub(" ", line) for line in lines if not line.startswith("╭"))
+        print(f"{Path(sys.argv[0]).name}: {' '.join(text.split())}", file=sys.stderr)
         raise SystemExit(WRONG_USE) from None
