@@ -1,4 +1,4 @@
-"""Training poses: read from npz files, checked before the first epoch, served one by one.
+"""Training poses: read from npz files, and checked before the first epoch.
 
 A training file holds `poses` (N, 72), axis-angle in radians, 24 SMPL joints in order, the first
 being the root in the CAMERA frame (x right, y DOWN, z away from the camera). It usually also holds
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from utils.errors import InputError
 from utils.joints import SMPL_JOINTS
@@ -46,25 +45,6 @@ class PoseData:
 
     def __len__(self) -> int:
         return len(self.poses)
-
-
-class PoseDataset(Dataset):
-    """Serves the poses of `PoseData` as float32 tensors.
-
-    Args:
-        data: what `load_poses` returned.
-
-    Indexing with an int gives a pose (72,); with a slice, list or index tensor, a batch (B, 72).
-    """
-
-    def __init__(self, data: PoseData) -> None:
-        self.poses = torch.from_numpy(data.poses)  # (N, 72)
-
-    def __len__(self) -> int:
-        return len(self.poses)
-
-    def __getitem__(self, index: int | slice | list[int] | torch.Tensor) -> torch.Tensor:
-        return self.poses[index]
 
 
 def load_poses(paths: str | Path | Sequence[str | Path]) -> PoseData:

@@ -6,7 +6,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ADDITIONAL = ROOT / "additional"
 OPEN_BODY = ADDITIONAL / "open_body"
-SMPL_FOLDER = ADDITIONAL / "smpl"
 CHECKPOINTS = ROOT / "checkpoints"
 DATA = ROOT / "data"
 DEMO = ROOT / "demo"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.pose_dataset import PoseDataset, load_poses
+from data.pose_dataset import load_poses
 from utils.errors import InputError
 from utils.paths import OPEN_POSES_TRAIN, OPEN_POSES_VAL
 from utils.rotations import axis_angle_to_rotmat
@@ -40,12 +40,12 @@ def test_reads_and_concatenates(tmp_path):
     assert data.shapes.sum() == 40  # ones from the first, zeros where the second has none
 
 
-def test_dataset_serves_float32_poses(tmp_path):
+def test_poses_are_served_in_float32(tmp_path):
     poses = upright_poses()
-    dataset = PoseDataset(load_poses(write(tmp_path / "a.npz", poses=poses.astype(np.float64))))
-    assert len(dataset) == 4
-    assert dataset[2].dtype == torch.float32
-    np.testing.assert_array_equal(dataset[torch.tensor([2, 0])].numpy(), poses[[2, 0]])
+    data = load_poses(write(tmp_path / "a.npz", poses=poses.astype(np.float64)))
+    assert len(data) == 4
+    assert data.poses.dtype == np.float32
+    np.testing.assert_array_equal(data.poses, poses)
 
 
 def test_missing_file(tmp_path):

@@ -1,9 +1,7 @@
 from utils.joints import (
     BODY_MODEL_JOINTS,
-    COCO17,
     COCO17_IN_90,
-    COCO17_SWAP,
-    H36M_IN_90,
+    H36M_JOINTS,
     LSP14_IN_90,
     PARTS,
     PARTS_SWAP,
@@ -18,13 +16,13 @@ from utils.joints import (
 def test_maps_built_by_name_are_the_published_ones():
     assert len(BODY_MODEL_JOINTS) == len(set(BODY_MODEL_JOINTS)) == 90
     assert COCO17_IN_90 == (24, 26, 25, 28, 27, 16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8)
-    assert tuple(range(73, 90)) == H36M_IN_90
+    assert BODY_MODEL_JOINTS[73:] == H36M_JOINTS
     lsp_in_h36m = (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10)
     assert tuple(73 + index for index in lsp_in_h36m) == LSP14_IN_90
 
 
 def test_swaps_are_their_own_inverse_and_keep_the_middle():
-    for names, swap in ((SMPL_JOINTS, SMPL_SWAP), (COCO17, COCO17_SWAP), (PARTS, PARTS_SWAP)):
+    for names, swap in ((SMPL_JOINTS, SMPL_SWAP), (PARTS, PARTS_SWAP)):
         assert [swap[swap[index]] for index in range(len(names))] == list(range(len(names)))
         for name, other in zip(names, swap, strict=True):
             assert (names[other] == name) == ("left" not in name and "right" not in name)
