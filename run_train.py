@@ -8,10 +8,11 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from tqdm import tqdm
+from tyro.conf import arg
 
 from augmentation.options import AugmentationOptions
 from data.pose_dataset import load_poses
@@ -19,7 +20,7 @@ from data.synthesis import CameraOptions, Synthesiser
 from losses.multi_task import LossOptions, MultiTaskLoss
 from models.body_model import BodyModel, MeanParameters, read_mean_parameters
 from models.checkpoints import check_same_body, read_checkpoint, regressor_of
-from models.regressor import Regressor
+from models.regressor import IEF_ITERATIONS, Regressor
 from train.checkpoints import LAST, resume, save_epoch
 from train.logging import RunLog
 from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions
@@ -31,6 +32,10 @@ from utils.paths import EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
 DRY_RUN_STEPS = 20
 DRY_RUN_POSES = 64
 
+# Asked for as in run_predict.py too: `--body`, `--gender`.
+Body = Annotated[Literal["open", "smpl"], arg(aliases=["--body"])]
+Gender = Annotated[Literal["neutral", "male", "female"], arg(aliases=["--gender"])]
+
 
 @dataclass(frozen=True)
 class DataOptions:
@@ -40,16 +45,17 @@ class DataOptions:
     val_poses: tuple[Path, ...] = (OPEN_POSES_VAL,)
     val_shapes: Literal["drawn", "file"] = "drawn"  # drawn as in training (once), or the npz's own
     image_size: int = 256  # side of the network's input, pixels
+    renderer: Literal["own", "nmr"] = "own"  # nmr: neural_renderer, if you have it; same pixels
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """The body and the network."""
 
-    body: str = "open"
-    gender: Literal["neutral", "male", "female"] = "neutral"
+    body: Body = "open"  # open is shipped; smpl takes your licensed files
+    gender: Gender = "neutral"  # of the body, and so of everybody trained on
     resnet_layers: Literal[18, 50] = 18
-    ief_iterations: int = 3
+    ief_iterations: int = IEF_ITERATIONS
     init_from: Path | None = None  # checkpoint whose weights training starts from
 
 
@@ -82,9 +88,9 @@ def main(options: Options) -> None:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
     torch.manual_seed(options.training.seed)
+    trainer = build_trainer(options, device)
     train_poses = load_poses(options.data.train_poses)
     val_poses, val_betas = load_validation(options)
-    trainer = build_trainer(options, device)
     describe(options, trainer, len(train_poses), len(val_poses))
     poses = torch.from_numpy(train_poses.poses).to(device)
     if options.dry_run:
@@ -130,7 +136,15 @@ def build_trainer(options: Options, device: torch.device) -> Trainer:
         regressor = Regressor(mean, model.resnet_layers, model.ief_iterations)
     else:
         regressor = starting_regressor(model, body_model, mean)
-    synthesiser = Synthesiser(body_model, mean.betas, options.data.image_size, options.camera)
+    data = options.data
+    if data.renderer == "nmr" and device.type != "cuda":
+        raise InputError(
+            f"--data.renderer nmr draws on CUDA alone, and this run is on {device}; "
+            "choose --data.renderer own"
+        )
+    synthesiser = Synthesiser(
+        body_model, mean.betas, data.image_size, options.camera, data.renderer
+    )
     try:
         criterion = MultiTaskLoss(options.loss)
     except ValueError as error:
@@ -146,7 +160,15 @@ def starting_regressor(
     if "body" in checkpoint:
         check_same_body(checkpoint["body"], body_model, model.init_from)
     checkpoint.setdefault("mean_parameters", mean._asdict())
-    return regressor_of(checkpoint, model.init_from)
+    regressor = regressor_of(checkpoint, model.init_from)
+    found = (regressor.resnet_layers, regressor.ief_module.iterations)
+    if found != (model.resnet_layers, model.ief_iterations):
+        raise InputError(
+            f"{model.init_from} holds a ResNet-{found[0]} with {found[1]} IEF iterations, but the "
+            f"options ask for a ResNet-{model.resnet_layers} with {model.ief_iterations}; give "
+            f"--model.resnet-layers {found[0]} --model.ief-iterations {found[1]}"
+        )
+    return regressor
 
 
 def start_folder(options: Options) -> None:

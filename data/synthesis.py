@@ -19,6 +19,7 @@ from augmentation.camera import (
 from augmentation.options import AugmentationOptions
 from augmentation.proxy import corrupt_joints, corrupt_parts, draw_corruption
 from models.body_model import BodyModel
+from renderers.nmr_renderer import NmrRenderer
 from renderers.rasteriser import Rasteriser
 from utils.cameras import perspective_intrinsics, pixels_to_norm, project_perspective
 from utils.crops import (
@@ -31,6 +32,9 @@ from utils.crops import (
 from utils.joints import COCO17_IN_90, LSP14_IN_90
 from utils.proxy import inside_image, make_proxy
 from utils.rotations import axis_angle_to_rotmat
+
+# What draws the bodies, by the name that `--data.renderer` takes.
+RENDERERS = {"own": Rasteriser, "nmr": NmrRenderer}
 
 
 @dataclass(frozen=True)
@@ -65,16 +69,25 @@ class Synthesiser(nn.Module):
         mean_betas: (10,) around which shapes are drawn.
         image_size: side S of the crop, pixels.
         camera: of the synthetic pictures.
+        renderer: one of `RENDERERS`.
+
+    Raises:
+        InputError: the renderer's library is missing.
     """
 
     def __init__(
-        self, body_model: BodyModel, mean_betas: Tensor, image_size: int, camera: CameraOptions
+        self,
+        body_model: BodyModel,
+        mean_betas: Tensor,
+        image_size: int,
+        camera: CameraOptions,
+        renderer: str = "own",
     ):
         """Takes the body model's faces and part labels for rendering."""
         super().__init__()
         self.body_model = body_model
         self.image_size = image_size
-        self.rasteriser = Rasteriser(body_model.faces, body_model.face_parts, image_size)
+        self.rasteriser = RENDERERS[renderer](body_model.faces, body_model.face_parts, image_size)
         self.register_buffer("mean_betas", mean_betas.clone(), persistent=False)
         cam_k = perspective_intrinsics(camera.focal_length, camera.frame_size, mean_betas)
         self.register_buffer("cam_k", cam_k, persistent=False)

@@ -12,7 +12,7 @@ from smplx import SMPLLayer
 from torch import Tensor, nn
 
 from models.landmarks import Landmarks, read_arrays, read_open_landmarks, read_smpl_landmarks
-from models.smpl_files import NUM_BETAS, SmplArrays, find_smpl_file, read_smpl_file
+from models.smpl_files import NUM_BETAS, SmplArrays, find_licensed_model, read_smpl_file
 from utils.errors import InputError
 from utils.joints import COCOPLUS_JOINTS, EXTRA_JOINTS, H36M_JOINTS, PARTS, PICKED_SMPLX_NAMES
 from utils.paths import ADDITIONAL, OPEN_BODY
@@ -87,7 +87,7 @@ class BodyModel(nn.Module):
         if gender not in GENDERS:
             raise InputError(f"unknown gender {gender!r}; expected one of {', '.join(GENDERS)}")
         if body == "smpl":
-            arrays = read_smpl_file(find_smpl_file(additional / "smpl", gender))
+            arrays = read_smpl_file(find_licensed_model(additional, gender))
             return cls(arrays, read_smpl_landmarks(additional, arrays), body, gender)
         folder = additional / OPEN_BODY.name
         arrays = read_smpl_file(folder / f"OPEN_{gender.upper()}.npz")

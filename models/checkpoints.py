@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from models.body_model import BodyModel, MeanParameters, read_mean_parameters
-from models.regressor import PARAMETER_DIMS, RESNET_LAYERS, Regressor
+from models.regressor import IEF_ITERATIONS, PARAMETER_DIMS, RESNET_LAYERS, Regressor
 from utils.errors import InputError
+from utils.paths import ADDITIONAL
 from utils.proxy import REFERENCE_SIZE
 
 # Metrics in a checkpoint may be numpy scalars; these are what pickling one refers to.
@@ -57,12 +58,15 @@ def weights_of(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     return best or last or {}
 
 
-def regressor_of(checkpoint: dict[str, Any], path: Path) -> Regressor:
+def regressor_of(
+    checkpoint: dict[str, Any], path: Path, additional: Path = ADDITIONAL
+) -> Regressor:
     """Rebuilds the regressor of a checkpoint, with its weights.
 
     Args:
         checkpoint: as `read_checkpoint` returns it.
         path: named in errors.
+        additional: folder with SMPL's mean parameters, which published checkpoints do not hold.
 
     Raises:
         InputError: the weights are not those of this network.
@@ -75,8 +79,9 @@ def regressor_of(checkpoint: dict[str, Any], path: Path) -> Regressor:
     if layers not in RESNET_LAYERS:
         raise InputError(f"{path} does not hold a STRAPS regressor with a ResNet-18 or ResNet-50")
     stored = checkpoint.get("mean_parameters")
-    mean = MeanParameters(**stored) if stored else read_mean_parameters("smpl")
-    regressor = Regressor(mean, layers)
+    mean = MeanParameters(**stored) if stored else read_mean_parameters("smpl", additional)
+    model_options = checkpoint.get("options", {}).get("model", {})
+    regressor = Regressor(mean, layers, model_options.get("ief_iterations", IEF_ITERATIONS))
     try:
         regressor.load_state_dict(weights)
     except RuntimeError as error:
@@ -85,13 +90,22 @@ def regressor_of(checkpoint: dict[str, Any], path: Path) -> Regressor:
     return regressor
 
 
-def load_predictor(path: Path, device: torch.device, body: str | None = None) -> Predictor:
+def load_predictor(
+    path: Path,
+    device: torch.device,
+    body: str | None = None,
+    gender: str | None = None,
+    additional: Path = ADDITIONAL,
+) -> Predictor:
     """Loads a checkpoint for predicting.
 
     Args:
         path: a checkpoint.
         device: where the network and the body go.
-        body: name of the body to use; None takes the one that the checkpoint was trained for.
+        body: name of the body to use; None takes the one that the checkpoint was trained for, and
+            SMPL with a published checkpoint, which does not say.
+        gender: of that body; None takes the checkpoint's, and neutral with a published one.
+        additional: folder with the body-model files.
 
     Returns:
         Regressor and body model, both in evaluation mode.
@@ -101,12 +115,14 @@ def load_predictor(path: Path, device: torch.device, body: str | None = None) ->
     """
     checkpoint = read_checkpoint(path)
     identity = checkpoint.get("body")
-    name = body or (identity["name"] if identity else "smpl")
-    body_model = BodyModel.load(name, identity["gender"] if identity else "neutral")
+    trained_for = identity or {"name": "smpl", "gender": "neutral"}
+    body_model = BodyModel.load(
+        body or trained_for["name"], gender or trained_for["gender"], additional
+    )
     if identity:
         check_same_body(identity, body_model, path)
     return Predictor(
-        regressor_of(checkpoint, path).eval().to(device),
+        regressor_of(checkpoint, path, additional).eval().to(device),
         body_model.eval().to(device),
         checkpoint.get("image_size", REFERENCE_SIZE),
         checkpoint.get("best_epoch", checkpoint.get("epoch", 0)),

@@ -58,7 +58,8 @@ def read_smpl_landmarks(folder: Path, arrays: SmplArrays) -> Landmarks:
 
     Args:
         folder: with the three regressors, and `vertex_texture.npy` and `cube_parts.npy`; without
-            those two, part labels are derived from the skinning weights.
+            those two, part labels are derived from the skinning weights. `smpl_faces.npy`, if
+            there, must hold the body's own faces.
         arrays: the licensed body.
 
     Raises:
@@ -73,13 +74,26 @@ def read_smpl_landmarks(folder: Path, arrays: SmplArrays) -> Landmarks:
                 f"{folder / key}.npy has shape {regressor.shape}, expected {(rows, vertices)}"
             )
         regressors.append(regressor.astype(np.float32))
+    _check_faces(folder / "smpl_faces.npy", arrays)
     ids = np.array([SMPLX_VERTEX_IDS["smplh"][name] for name in PICKED_SMPLX_NAMES])
     texture, cube = folder / "vertex_texture.npy", folder / "cube_parts.npy"
-    if texture.is_file() and cube.is_file():
+    if texture.is_file() or cube.is_file():
+        # One without the other is a mistake, which reading the other one tells.
         face_parts = parts_from_texture(_read_npy(texture), _read_npy(cube))
     else:
         face_parts = parts_from_weights(arrays)
     return Landmarks(np.concatenate(regressors), ids, face_parts)
+
+
+def _check_faces(path: Path, arrays: SmplArrays) -> None:
+    if not path.is_file():
+        return
+    faces = _read_npy(path)
+    if not np.array_equal(faces, arrays.f):
+        raise InputError(
+            f"{path} holds other faces, of shape {faces.shape}, than the body model's "
+            f"{arrays.f.shape}; the two files do not belong together"
+        )
 
 
 def parts_from_texture(texture: np.ndarray, cube_parts: np.ndarray) -> np.ndarray:
@@ -123,25 +137,37 @@ def parts_from_weights(arrays: SmplArrays) -> np.ndarray:
 
 def read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Reads arrays of an npz file by name; raises InputError when one is not there."""
-    if not path.is_file():
-        raise InputError(f"no file at {path}; see 'Additional files' in README.md")
+    _check_there(path)
     try:
         with np.load(path, allow_pickle=False) as content:
             missing = [key for key in keys if key not in content.files]
             if missing:
                 raise InputError(f"{path} has no {', '.join(missing)}; it holds {content.files}")
-            return {key: content[key] for key in keys}
+            arrays = {key: content[key] for key in keys}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a readable npz file: {error}") from error
+    for key, array in arrays.items():
+        _check_numbers(array, f"{path}: {key}")
+    return arrays
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise InputError(f"no file at {path}; see 'Additional files' in README.md")
+    _check_there(path)
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise InputError(f"{path} is not a readable npy file: {error}") from error
-    if not np.isfinite(array).all():
-        raise InputError(f"{path} has values that are not finite numbers")
+    _check_numbers(array, str(path))
     return array
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"no file at {path}; see 'Additional files' in README.md")
+
+
+def _check_numbers(array: np.ndarray, name: str) -> None:
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} holds {array.dtype}, expected numbers")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} has values that are not finite numbers")

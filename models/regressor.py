@@ -18,6 +18,7 @@ from utils.rotations import rot6d_to_rotmat
 CAMERA_DIMS = 3
 PARAMETER_DIMS = CAMERA_DIMS + POSE_DIMS + NUM_BETAS  # 157
 INITIAL_CAMERA = (0.9, 0.0, 0.0)
+IEF_ITERATIONS = 3
 
 # (torchvision constructor, features, width of the IEF layers)
 _ENCODERS = {
@@ -78,13 +79,17 @@ class Regressor(nn.Module):
     """
 
     def __init__(
-        self, mean_parameters: MeanParameters, resnet_layers: int = 18, iterations: int = 3
+        self,
+        mean_parameters: MeanParameters,
+        resnet_layers: int = 18,
+        iterations: int = IEF_ITERATIONS,
     ):
         """Builds an untrained network; raises ValueError for another number of layers."""
         super().__init__()
         if resnet_layers not in _ENCODERS:
             raise ValueError(f"resnet_layers is {resnet_layers}, expected one of {RESNET_LAYERS}")
         constructor, feature_dims, hidden_dims = _ENCODERS[resnet_layers]
+        self.resnet_layers = resnet_layers
         self.image_encoder = constructor(weights=None)
         first = self.image_encoder.conv1
         self.image_encoder.conv1 = nn.Conv2d(

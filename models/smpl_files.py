@@ -17,6 +17,22 @@ from utils.errors import InputError
 from utils.joints import SMPL_JOINTS, SMPL_PARENTS
 
 NUM_BETAS = 10
+# The licensed files beside the model, and where all of them come from; README.md shows how they are
+# placed. The part labels' two files may be left out.
+_BESIDE_THE_MODEL = (
+    "J_regressor_extra.npy",
+    "cocoplus_regressor.npy",
+    "J_regressor_h36m.npy",
+    "neutral_smpl_mean_params_6dpose.npz",
+)
+_SMPL_SITES = {
+    "neutral": "https://smplify.is.tue.mpg.de",
+    "male": "https://smpl.is.tue.mpg.de",
+    "female": "https://smpl.is.tue.mpg.de",
+}
+_ADDITIONAL_FILES_SITE = (
+    "https://drive.google.com/drive/folders/1phJix1Fp-AbJgoLImb19eXCWEK7ZnAp_?usp=sharing"
+)
 _REQUIRED = (
     "v_template",
     "shapedirs",
@@ -127,16 +143,29 @@ def _read_npz(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a readable SMPL npz file: {error}") from error
 
 
-def find_smpl_file(folder: Path, gender: str) -> Path:
-    """The licensed model's file, pickle or npz, in the folder where the user places it."""
+def find_licensed_model(additional: Path, gender: str) -> Path:
+    """The licensed model's file, pickle or npz; the files beside it are there too.
+
+    Args:
+        additional: folder where the user places the licensed files.
+        gender: neutral, male or female.
+
+    Raises:
+        InputError: files are missing; it names all of them, and where to get them.
+    """
     stem = f"SMPL_{gender.upper()}"
-    for suffix in (".pkl", ".npz"):
-        if (folder / (stem + suffix)).is_file():
-            return folder / (stem + suffix)
-    raise InputError(
-        f"no {stem}.pkl or {stem}.npz in {folder}; register and download it as 'Additional files' "
-        "in README.md says, or use the open body, which needs nothing"
-    )
+    models = [additional / "smpl" / (stem + suffix) for suffix in (".pkl", ".npz")]
+    found = [path for path in models if path.is_file()]
+    missing = [name for name in _BESIDE_THE_MODEL if not (additional / name).is_file()]
+    told = [] if found else [f"smpl/{stem}.pkl or .npz (register at {_SMPL_SITES[gender]})"]
+    if missing:
+        told.append(f"{', '.join(missing)} (from {_ADDITIONAL_FILES_SITE})")
+    if told:
+        raise InputError(
+            f"the SMPL body needs files that are not in {additional}: {' and '.join(told)}; see "
+            "'Additional files' in README.md, or use the open body, which needs none of them"
+        )
+    return found[0]
 
 
 def read_smpl_file(path: Path) -> SmplArrays:

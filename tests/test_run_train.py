@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from utils.paths import ROOT
+from utils.paths import DEFAULT_CHECKPOINT, ROOT
 
 
 def _run(*arguments, cwd=ROOT):
@@ -60,7 +60,9 @@ def test_mistakes_are_one_line_each(small, tmp_path):
         "absent.npz": ["--data.val-poses", tmp_path / "absent.npz"],
         "nothing to resume": ["--resume"],
         "--training.lr": ["--training.lrr", "1"],
-        "unknown body": ["--model.body", "smplest"],
+        "smplest": ["--model.body", "smplest"],
+        "draws on CUDA alone": ["--data.renderer", "nmr"],
+        "holds a ResNet-18": ["--model.init-from", DEFAULT_CHECKPOINT, "--model.resnet-layers", 50],
     }
     for told, arguments in mistakes.items():
         result = _run(*small, *arguments)

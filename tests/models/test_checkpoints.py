@@ -41,7 +41,7 @@ def test_half_precision_weights_predict_the_same(tmp_path, regressor, body_model
     torch.testing.assert_close(found.betas, expected.betas, atol=2e-3, rtol=0)
 
 
-def test_published_format_with_numpy_scalars(tmp_path, regressor):
+def test_published_format_with_numpy_scalars(tmp_path, regressor, licensed_set):
     """No body identity, no options, metrics as numpy scalars: as the released code wrote them."""
     published = {
         "epoch": 3,
@@ -52,13 +52,33 @@ def test_published_format_with_numpy_scalars(tmp_path, regressor):
         "optimiser_state_dict": {},
         "criterion_state_dict": {},
     }
-    torch.save(published, tmp_path / "published.tar")
-    checkpoint = read_checkpoint(tmp_path / "published.tar")
-    assert checkpoint["best_epoch_val_metrics"]["pves"] == 90.5
-    checkpoint["mean_parameters"] = read_mean_parameters("open")._asdict()
-    found = regressor_of(checkpoint, tmp_path / "published.tar").state_dict()
+    path = tmp_path / "published.tar"
+    torch.save(published, path)
+    names = read_checkpoint(path)["best_model_state_dict"]
+    assert "ief_module.fc1.weight" in names
+    assert "ief_module.ief_layers.0.weight" in names
+    assert read_checkpoint(path)["best_epoch_val_metrics"]["pves"] == 90.5
+    predictor = load_predictor(path, torch.device("cpu"), additional=licensed_set)
     for name, values in regressor.state_dict().items():
-        assert torch.equal(found[name], values), name
+        assert torch.equal(predictor.regressor.state_dict()[name], values), name
+    assert predictor.body_model.identity["name"] == "smpl"
+    assert predictor.body_model.identity["gender"] == "neutral"
+    assert predictor.image_size == 256
+    female = load_predictor(path, torch.device("cpu"), gender="female", additional=licensed_set)
+    assert female.body_model.identity["gender"] == "female"
+
+
+def test_another_gender_than_the_checkpoints_is_refused(tmp_path, regressor, body_model):
+    torch.save(_ours(regressor, body_model), tmp_path / "c.tar")
+    with pytest.raises(InputError, match=r"trained for the body open/neutral .* open/male"):
+        load_predictor(tmp_path / "c.tar", torch.device("cpu"), gender="male")
+
+
+def test_feedback_iterations_are_those_of_training(tmp_path, regressor, body_model):
+    options = {"model": {"ief_iterations": 2}}
+    torch.save(_ours(regressor, body_model, options=options), tmp_path / "c.tar")
+    predictor = load_predictor(tmp_path / "c.tar", torch.device("cpu"))
+    assert predictor.regressor.ief_module.iterations == 2
 
 
 def test_another_body_is_refused_by_name(tmp_path, regressor, body_model):

@@ -1,14 +1,13 @@
 """Body-model files are read as published, and nothing in them is run."""
 
 import pickle
-import sys
-import types
 
 import numpy as np
 import pytest
 import scipy.sparse
 
 from models.smpl_files import read_smpl_file
+from tests.licensed import chumpy_classes
 from utils.errors import InputError
 from utils.joints import SMPL_PARENTS
 
@@ -31,51 +30,24 @@ def _arrays() -> dict[str, np.ndarray]:
     }
 
 
-@pytest.fixture
-def chumpy(monkeypatch):
-    """Stand-ins that pickle under chumpy's names with the state that chumpy's classes have."""
-
-    class Ch:
-        __module__ = "chumpy.ch"
-
-        def __init__(self, x):
-            self.x = np.asarray(x)
-            self._dirty_vars = set()
-
-    class Select:
-        __module__ = "chumpy.reordering"
-
-        def __init__(self, a, idxs, preferred_shape):
-            self.a, self.idxs, self.preferred_shape = a, idxs, preferred_shape
-
-    for cls in (Ch, Select):
-        cls.__qualname__ = cls.__name__
-        module = types.ModuleType(cls.__module__)
-        setattr(module, cls.__name__, cls)
-        monkeypatch.setitem(sys.modules, cls.__module__, module)
-    monkeypatch.setitem(sys.modules, "chumpy", types.ModuleType("chumpy"))
-    return types.SimpleNamespace(Ch=Ch, Select=Select)
-
-
 def _write_pickle(path, content):
     with path.open("wb") as file:
         pickle.dump(content, file, protocol=2)
 
 
-def test_pickle_with_chumpy_and_sparse_arrays(tmp_path, chumpy, monkeypatch):
+def test_pickle_with_chumpy_and_sparse_arrays(tmp_path):
     arrays = _arrays()
     more_betas = np.concatenate([arrays["shapedirs"], np.ones((_VERTICES, 3, 5))], axis=2)
     shuffled = np.random.default_rng(1).permutation(more_betas.size)
     scattered = np.empty(more_betas.size)
     scattered[shuffled] = more_betas.ravel()
     content = dict(arrays)
-    content["v_template"] = chumpy.Ch(arrays["v_template"])
-    content["shapedirs"] = chumpy.Select(chumpy.Ch(scattered), shuffled, more_betas.shape)
     content["J_regressor"] = scipy.sparse.csc_matrix(arrays["J_regressor"])
     content["bs_type"] = "lrotmin"
-    _write_pickle(tmp_path / "SMPL_NEUTRAL.pkl", content)
-    for name in ("chumpy", "chumpy.ch", "chumpy.reordering"):
-        monkeypatch.delitem(sys.modules, name)
+    with chumpy_classes() as chumpy:
+        content["v_template"] = chumpy.Ch(arrays["v_template"])
+        content["shapedirs"] = chumpy.Select(chumpy.Ch(scattered), shuffled, more_betas.shape)
+        _write_pickle(tmp_path / "SMPL_NEUTRAL.pkl", content)
 
     model = read_smpl_file(tmp_path / "SMPL_NEUTRAL.pkl")
     for key, expected in arrays.items():
