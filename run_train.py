@@ -142,8 +142,9 @@ def build_trainer(options: Options, device: torch.device) -> Trainer:
             f"--data.renderer nmr draws on CUDA alone, and this run is on {device}; "
             "choose --data.renderer own"
         )
+    dtype = torch.bfloat16 if options.training.bf16 else torch.float32
     synthesiser = Synthesiser(
-        body_model, mean.betas, data.image_size, options.camera, data.renderer
+        body_model, mean.betas, data.image_size, options.camera, data.renderer, dtype
     )
     try:
         criterion = MultiTaskLoss(options.loss)

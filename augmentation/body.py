@@ -1,4 +1,4 @@
-"""Random body shapes and ragged vertices: drawn here, applied by adding them."""
+"""Random body shapes and ragged vertices: drawn apart from being applied."""
 
 from torch import Generator, Tensor
 
@@ -29,7 +29,12 @@ def draw_betas(
 def draw_vertex_noise(
     options: AugmentationOptions, batch: int, vertices: int, generator: Generator
 ) -> Tensor:
-    """Uniform noise in x and y, none in depth: (B, V, 3) metres."""
-    noise = uniform((batch, vertices, 3), options.vertex_noise, generator)
-    noise[..., 2] = 0
-    return noise
+    """Uniform noise in x and y, (B, V, 2) metres; there is none in depth."""
+    return uniform((batch, vertices, 2), options.vertex_noise, generator)
+
+
+def apply_vertex_noise(vertices: Tensor, noise: Tensor) -> Tensor:
+    """Vertices (B, V, 3) moved by the noise (B, V, 2) in x and y."""
+    moved = vertices.clone()
+    moved[..., :2] += noise
+    return moved

@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from augmentation.options import AugmentationOptions
 from augmentation.random import happens, uniform
+from utils.constants import constant
 from utils.joints import COCO17, PARTS
 from utils.proxy import REFERENCE_SIZE
 
@@ -22,11 +23,8 @@ class Corruption(NamedTuple):
 
 def draw_corruption(options: AugmentationOptions, batch: int, generator: Generator) -> Corruption:
     """Draws the detector errors of a batch."""
-    probabilities = torch.tensor(
-        [0.0, *(getattr(options, f"remove_{part}") for part in PARTS[1:])],
-        device=generator.device,
-    )
-    removed = happens((batch, len(PARTS)), probabilities, generator)
+    probabilities = (0.0, *(getattr(options, f"remove_{part}") for part in PARTS[1:]))
+    removed = happens((batch, len(PARTS)), constant(probabilities, generator.device), generator)
     centre = 0.5 + uniform((batch, 2), options.occlude_centre / 2, generator)
     occluded = happens((batch, 1), options.occlude, generator)
     half = options.occlude_side / REFERENCE_SIZE / 2 * occluded
@@ -35,26 +33,26 @@ def draw_corruption(options: AugmentationOptions, batch: int, generator: Generat
     return Corruption(removed, torch.cat([centre - half, centre + half], dim=1), shift, dropped)
 
 
-def corrupt_parts(part_segmentation: Tensor, corruption: Corruption) -> Tensor:
-    """Removes body parts and a box from part segmentations.
+def corrupted_silhouettes(part_segmentation: Tensor, corruption: Corruption) -> Tensor:
+    """Silhouettes without the removed body parts and without what a box hides.
 
     Args:
         part_segmentation: (B, S, S) uint8 labels, `utils.joints.PARTS`.
         corruption: of the same batch.
 
     Returns:
-        (B, S, S) uint8, 0 where something was removed.
+        (B, S, S) bool.
     """
-    size = part_segmentation.shape[-1]
-    kept = (~corruption.removed_parts).to(torch.uint8) * torch.arange(
-        len(PARTS), dtype=torch.uint8, device=part_segmentation.device
-    )  # (B, 7): each label's new label
-    labels = kept.gather(1, part_segmentation.flatten(1).long()).view_as(part_segmentation)
-    centres = (torch.arange(size, device=part_segmentation.device) + 0.5) / size
+    size, device = part_segmentation.shape[-1], part_segmentation.device
+    # One byte a person: bit n says whether part n stays. Background, bit 0, never does.
+    bits = 2 ** torch.arange(len(PARTS), device=device)
+    kept = ((~corruption.removed_parts[:, 1:]) * bits[1:]).sum(dim=1).to(torch.uint8)
+    silhouettes = ((kept[:, None, None] >> part_segmentation) & 1).bool()
+    centres = (torch.arange(size, device=device) + 0.5) / size
     low, high = corruption.boxes[:, :2, None], corruption.boxes[:, 2:, None]
     inside = (centres >= low) & (centres < high)  # (B, 2, S): in x, in y
-    cleared = inside[:, 1, :, None] & inside[:, 0, None, :]
-    return labels.masked_fill(cleared, 0)
+    hidden = inside[:, 1, :, None] & inside[:, 0, None, :]
+    return silhouettes & ~hidden
 
 
 def corrupt_joints(

@@ -10,8 +10,9 @@ def normal(shape: tuple[int, ...], generator: Generator) -> Tensor:
 
 
 def uniform(shape: tuple[int, ...], extent: float, generator: Generator) -> Tensor:
-    """Uniform numbers in [-extent, extent]."""
-    return (2 * torch.rand(shape, generator=generator, device=generator.device) - 1) * extent
+    """Uniform numbers in [-extent, extent)."""
+    numbers = torch.empty(shape, device=generator.device)
+    return numbers.uniform_(-extent, extent, generator=generator)
 
 
 def happens(shape: tuple[int, ...], probability: float | Tensor, generator: Generator) -> Tensor:

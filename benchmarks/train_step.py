@@ -68,8 +68,9 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     """The things to time, by name."""
     torch.manual_seed(0)
     mean = read_mean_parameters("open")
+    dtype = torch.bfloat16 if options.bf16 else torch.float32
     synthesiser = Synthesiser(
-        BodyModel.load("open"), mean.betas, options.image_size, CameraOptions()
+        BodyModel.load("open"), mean.betas, options.image_size, CameraOptions(), proxy_dtype=dtype
     )
     training = TrainingOptions(batch_size=options.batch_size, bf16=options.bf16, log_every=10**9)
     trainer = Trainer(Regressor(mean), synthesiser, MultiTaskLoss(), training, device)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from augmentation.body import draw_betas, draw_vertex_noise
+from augmentation.body import apply_vertex_noise, draw_betas, draw_vertex_noise
 from augmentation.camera import (
     apply_truncation,
     draw_camera_shift,
@@ -17,11 +17,12 @@ from augmentation.camera import (
     draw_truncation,
 )
 from augmentation.options import AugmentationOptions
-from augmentation.proxy import corrupt_joints, corrupt_parts, draw_corruption
+from augmentation.proxy import corrupt_joints, corrupted_silhouettes, draw_corruption
 from models.body_model import BodyModel
 from renderers.nmr_renderer import NmrRenderer
 from renderers.rasteriser import Rasteriser
 from utils.cameras import perspective_intrinsics, pixels_to_norm, project_perspective
+from utils.constants import constant
 from utils.crops import (
     CROP_SCALE,
     boxes_of_points,
@@ -70,6 +71,7 @@ class Synthesiser(nn.Module):
         image_size: side S of the crop, pixels.
         camera: of the synthetic pictures.
         renderer: one of `RENDERERS`.
+        proxy_dtype: of the proxy; what the network computes in saves it a conversion.
 
     Raises:
         InputError: the renderer's library is missing.
@@ -82,11 +84,13 @@ class Synthesiser(nn.Module):
         image_size: int,
         camera: CameraOptions,
         renderer: str = "own",
+        proxy_dtype: torch.dtype = torch.float32,
     ):
         """Takes the body model's faces and part labels for rendering."""
         super().__init__()
         self.body_model = body_model
         self.image_size = image_size
+        self.proxy_dtype = proxy_dtype
         self.rasteriser = RENDERERS[renderer](body_model.faces, body_model.face_parts, image_size)
         self.register_buffer("mean_betas", mean_betas.clone(), persistent=False)
         cam_k = perspective_intrinsics(camera.focal_length, camera.frame_size, mean_betas)
@@ -122,7 +126,7 @@ class Synthesiser(nn.Module):
         rendered = body.vertices
         if augmentation is not None:
             noise = draw_vertex_noise(augmentation, *rendered.shape[:2], generator)
-            rendered = rendered + noise
+            rendered = apply_vertex_noise(rendered, noise)
         view = self._choose_view(rendered, augmentation, generator)
 
         cam_k = crop_intrinsics(self.cam_k, view.crops, self.image_size)
@@ -130,26 +134,29 @@ class Synthesiser(nn.Module):
         joints2d_px = project_perspective(joints3d_cam, cam_k)
         visibility = inside_image(joints2d_px, self.image_size) & _inside(joints2d_px, view.frame)
         parts = self.rasteriser.part_segmentation(rendered + view.cam_t[:, None], cam_k)
-        parts = parts * _frame_mask(view.frame, self.image_size)
+        if augmentation is not None and augmentation.truncate > 0:
+            parts = parts * _frame_mask(view.frame, self.image_size)
+        silhouettes = parts > 0
 
         target = {
             "vertices": body.vertices,
-            "tpose_vertices": self.body_model.tpose(betas),
+            "tpose_vertices": body.tpose_vertices,
             "joints3d": body.joints3d[:, LSP14_IN_90],
             "pose_rotmats": pose_rotmats,
             "betas": betas,
             "joints2d_px": joints2d_px,
             "joints2d_norm": pixels_to_norm(joints2d_px, self.image_size),
             "visibility": visibility,
-            "silhouettes": parts > 0,
+            "silhouettes": silhouettes,
         }
         if augmentation is not None:
             corruption = draw_corruption(augmentation, len(poses), generator)
-            parts = corrupt_parts(parts, corruption)
+            silhouettes = corrupted_silhouettes(parts, corruption)
             joints2d_px, visibility = corrupt_joints(
                 joints2d_px, visibility, corruption, self.image_size
             )
-        return SyntheticBatch(make_proxy(parts > 0, joints2d_px, visibility), target)
+        proxy = make_proxy(silhouettes, joints2d_px, visibility, self.proxy_dtype)
+        return SyntheticBatch(proxy, target)
 
     def _choose_view(
         self, vertices: Tensor, augmentation: AugmentationOptions | None, generator: Generator
@@ -162,8 +169,8 @@ class Synthesiser(nn.Module):
             cam_t = cam_t + draw_camera_shift(augmentation, batch, generator)
         points_px = project_perspective(vertices + cam_t[:, None], self.cam_k)
         boxes = boxes_of_points(points_px)
-        unlimited = boxes.new_tensor([-torch.inf, -torch.inf, torch.inf, torch.inf])
-        frame = unlimited.expand(batch, -1)
+        unlimited = (-torch.inf, -torch.inf, torch.inf, torch.inf)
+        frame = constant(unlimited, boxes.device).expand(batch, -1)
         if augmentation is not None:
             truncation = draw_truncation(augmentation, batch, generator)
             boxes = apply_truncation(boxes, truncation)

@@ -1,17 +1,15 @@
 """The body model: betas and pose in, vertices and 90 joints out."""
 
-import contextlib
 import hashlib
-import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from smplx import SMPLLayer
 from torch import Tensor, nn
 
 from models.landmarks import Landmarks, read_arrays, read_open_landmarks, read_smpl_landmarks
+from models.skinning import Skinning
 from models.smpl_files import NUM_BETAS, SmplArrays, find_licensed_model, read_smpl_file
 from utils.errors import InputError
 from utils.joints import COCOPLUS_JOINTS, EXTRA_JOINTS, H36M_JOINTS, PARTS, PICKED_SMPLX_NAMES
@@ -27,6 +25,7 @@ class BodyOutput(NamedTuple):
 
     vertices: Tensor  # (B, V, 3) metres
     joints3d: Tensor  # (B, 90, 3) metres, `utils.joints.BODY_MODEL_JOINTS` order
+    tpose_vertices: Tensor  # (B, V, 3) metres, the same shape in the T-pose, y up
 
 
 class MeanParameters(NamedTuple):
@@ -37,7 +36,7 @@ class MeanParameters(NamedTuple):
 
 
 class BodyModel(nn.Module):
-    """SMPL-format body with 90 joints, on top of `smplx`'s SMPL layer.
+    """SMPL-format body with 90 joints.
 
     Args:
         arrays: the model's arrays.
@@ -50,13 +49,18 @@ class BodyModel(nn.Module):
         """Checks that the landmarks fit the arrays; raises InputError where they do not."""
         super().__init__()
         _check_landmarks(arrays, landmarks)
-        vertex_ids = dict(zip(PICKED_SMPLX_NAMES, landmarks.vertex_ids.tolist(), strict=True))
-        # Without a path `smplx` reads nothing: it takes the arrays as they are. It prints a
-        # warning about having "only" ten betas, which is what STRAPS uses.
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.layer = SMPLLayer("", data_struct=arrays, vertex_ids=vertex_ids, gender=gender)
-        regressors = torch.from_numpy(np.ascontiguousarray(landmarks.regressors, np.float32))
-        self.register_buffer("landmark_regressors", regressors.to_sparse(), persistent=False)
+        self.skinning = Skinning(arrays)
+        # Picked vertices and regressed joints alike are products with the few vertices they need.
+        picked = np.zeros((len(landmarks.vertex_ids), len(arrays.v_template)), np.float32)
+        picked[np.arange(len(picked)), landmarks.vertex_ids] = 1
+        regressors = np.concatenate([picked, landmarks.regressors.astype(np.float32)])
+        needed = np.flatnonzero(regressors.any(axis=0))
+        buffers = {
+            "landmark_vertices": torch.from_numpy(needed),  # (N,) vertex numbers
+            "landmark_regressors": torch.from_numpy(regressors[:, needed]),  # (21 + 45, N)
+        }
+        for key, tensor in buffers.items():
+            self.register_buffer(key, tensor, persistent=False)
         self.register_buffer("faces", torch.from_numpy(arrays.f), persistent=False)
         self.register_buffer(
             "face_parts", torch.from_numpy(landmarks.face_parts.astype(np.uint8)), persistent=False
@@ -103,22 +107,14 @@ class BodyModel(nn.Module):
         Returns:
             Vertices and joints, in the frame that the root rotation leads to, metres.
         """
-        posed = self.layer(
-            betas=betas,
-            global_orient=pose_rotmats[:, :1],
-            body_pose=pose_rotmats[:, 1:],
-            pose2rot=False,
-        )
-        # One sparse product for the whole batch: (45, V) x (V, B * 3).
-        batch, count = posed.vertices.shape[:2]
-        columns = posed.vertices.transpose(0, 1).reshape(count, batch * 3)
-        landmarks = (self.landmark_regressors @ columns).unflatten(1, (batch, 3)).transpose(0, 1)
-        return BodyOutput(posed.vertices, torch.cat([posed.joints, landmarks], dim=1))
+        vertices, skeleton, tpose_vertices = self.skinning(betas, pose_rotmats)
+        landmarks = self.landmark_regressors @ vertices.index_select(1, self.landmark_vertices)
+        joints3d = torch.cat([skeleton, landmarks], dim=1)
+        return BodyOutput(vertices, joints3d, tpose_vertices)
 
     def tpose(self, betas: Tensor) -> Tensor:
         """Vertices in the T-pose: shape alone, no skinning; (B, 10) to (B, V, 3) metres."""
-        offsets = betas @ self.layer.shapedirs.flatten(0, 1).T
-        return self.layer.v_template + offsets.unflatten(1, (-1, 3))
+        return self.skinning.shape(betas)
 
 
 def check_body_name(body: str) -> None:

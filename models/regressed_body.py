@@ -21,15 +21,16 @@ def regressed_body(
         image_size: side S of the crop, pixels.
 
     Returns:
-        cam_wp (B, 3), pose_rotmats (B, 24, 3, 3), betas (B, 10), vertices (B, V, 3) metres,
-        joints3d (B, 14, 3) LSP joints, metres, joints2d_norm (B, 17, 2) COCO joints, and the same
-        in pixels of the crop, joints2d_px.
+        cam_wp (B, 3), pose_rotmats (B, 24, 3, 3), betas (B, 10), vertices and tpose_vertices
+        (B, V, 3) metres, joints3d (B, 14, 3) LSP joints, metres, joints2d_norm (B, 17, 2) COCO
+        joints, and the same in pixels of the crop, joints2d_px.
     """
     body = body_model(parameters.betas, parameters.pose_rotmats)
     joints2d_norm = project_weak_perspective(body.joints3d[:, COCO17_IN_90], parameters.cam_wp)
     return {
         **parameters._asdict(),
         "vertices": body.vertices,
+        "tpose_vertices": body.tpose_vertices,
         "joints3d": body.joints3d[:, LSP14_IN_90],
         "joints2d_norm": joints2d_norm,
         "joints2d_px": norm_to_pixels(joints2d_norm, image_size),

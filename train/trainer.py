@@ -69,7 +69,7 @@ class Trainer:
         self.device = device
         self.memory_format = memory_format
         parameters = [*self.regressor.parameters(), *self.criterion.parameters()]
-        self.optimiser = torch.optim.Adam(parameters, lr=options.lr)
+        self.optimiser = torch.optim.Adam(parameters, lr=options.lr, fused=True)
         self.epoch = 0  # epochs finished
         self.step = 0  # optimiser steps taken
         self.samples_seen = 0
@@ -235,7 +235,6 @@ class Trainer:
     ) -> None:
         """Adds a batch to the metrics; rendering the predictions is for validation alone."""
         synthesiser = self.synthesiser
-        prediction["tpose_vertices"] = synthesiser.body_model.tpose(prediction["betas"])
         if silhouettes:
             prediction["silhouettes"] = regressed_silhouettes(
                 prediction["vertices"], prediction["cam_wp"], synthesiser.rasteriser

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.constants import constant
+
 CROP_SCALE = 1.2  # side of the crop over the longer side of the person's tight box
 
 
@@ -20,7 +22,9 @@ def boxes_of_points(points_px: Tensor) -> Tensor:
     Returns:
         (B, 4) pixels.
     """
-    return torch.cat([points_px.amin(dim=1), points_px.amax(dim=1)], dim=-1)
+    # Coordinate by coordinate in one piece each: several times faster than across them.
+    low, high = torch.aminmax(points_px.transpose(1, 2).contiguous(), dim=-1)
+    return torch.cat([low, high], dim=-1)
 
 
 def boxes_of_silhouettes(silhouettes: Tensor) -> Tensor:
@@ -117,8 +121,9 @@ def cut_silhouettes(silhouettes: Tensor, crops: Tensor, size: int) -> Tensor:
     grid_y, grid_x = torch.meshgrid(centres, centres, indexing="ij")
     points = torch.stack([grid_x, grid_y], dim=-1).flatten(0, 1)  # (size * size, 2)
     source_px = points_from_crops(points.expand(len(crops), -1, -1), crops, size)
-    extent = source_px.new_tensor([width, height])
-    grid = (source_px * (2 / extent) - 1).unflatten(1, (size, size))
+    grid = (source_px * (2 / constant((width, height), crops.device)) - 1).unflatten(
+        1, (size, size)
+    )
     values = F.grid_sample(
         silhouettes[:, None].to(crops.dtype), grid, mode="bilinear", align_corners=False
     )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from augmentation.body import draw_betas, draw_vertex_noise
+from augmentation.body import apply_vertex_noise, draw_betas, draw_vertex_noise
 from augmentation.camera import (
     apply_truncation,
     draw_camera_shift,
@@ -11,7 +11,7 @@ from augmentation.camera import (
     draw_truncation,
 )
 from augmentation.options import AugmentationOptions
-from augmentation.proxy import Corruption, corrupt_joints, corrupt_parts, draw_corruption
+from augmentation.proxy import Corruption, corrupt_joints, corrupted_silhouettes, draw_corruption
 from utils.joints import PARTS
 
 _MANY = 20_000
@@ -38,7 +38,9 @@ def test_uniform_betas_fill_their_range(generator):
 
 def test_vertex_noise_is_in_the_image_plane(generator):
     noise = draw_vertex_noise(AugmentationOptions(vertex_noise=0.01), 4, 1000, generator)
-    assert not noise[..., 2].any()
+    moved = apply_vertex_noise(torch.ones(4, 1000, 3), noise)
+    assert (moved[..., 2] == 1).all()
+    torch.testing.assert_close(moved[..., :2], 1 + noise)
     assert 0.0099 < noise.abs().max() <= 0.01
 
 
@@ -93,14 +95,14 @@ def _nothing(batch: int) -> Corruption:
 
 
 def test_removing_parts_and_clearing_a_box_by_hand():
-    parts = torch.tensor([1, 2, 3, 6], dtype=torch.uint8).repeat(2, 4, 1)  # (2, 4, 4) columns
+    parts = torch.tensor([1, 2, 0, 6], dtype=torch.uint8).repeat(2, 4, 1)  # (2, 4, 4) columns
     corruption = _nothing(2)
     corruption.removed_parts[0, 2] = True
     corruption.boxes[1] = torch.tensor([0.5, 0.25, 1.0, 0.75])  # columns 2, 3 of rows 1, 2
-    found = corrupt_parts(parts, corruption)
-    assert found[0].tolist() == [[1, 0, 3, 6]] * 4
-    assert found[1].tolist() == [[1, 2, 3, 6], [1, 2, 0, 0], [1, 2, 0, 0], [1, 2, 3, 6]]
-    assert torch.equal(corrupt_parts(parts, _nothing(2)), parts)
+    found = corrupted_silhouettes(parts, corruption).int()
+    assert found[0].tolist() == [[1, 0, 0, 1]] * 4
+    assert found[1].tolist() == [[1, 1, 0, 1], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 1]]
+    assert torch.equal(corrupted_silhouettes(parts, _nothing(2)), parts > 0)
 
 
 def test_moving_and_losing_joints_leaves_the_originals_alone():

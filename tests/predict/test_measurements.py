@@ -37,7 +37,7 @@ def test_girth_spans_hollows_as_a_tape_does():
 
 def test_open_body_has_the_size_of_a_person():
     body = BodyModel.load()
-    vertices = body.tpose(body.layer.v_template.new_zeros(1, 10))[0].numpy()
+    vertices = body.tpose(body.skinning.v_template.new_zeros(1, 10))[0].numpy()
     found = measure(vertices, body.faces.numpy())
     assert 1.5 < found.height_m < 1.9
     assert 45 < found.weight_kg < 100

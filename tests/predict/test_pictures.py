@@ -21,7 +21,7 @@ from utils.joints import COCO17
 @pytest.fixture(scope="module")
 def body() -> tuple[np.ndarray, np.ndarray]:
     model = BodyModel.load()
-    return model.layer.v_template.numpy(), model.faces.numpy()
+    return model.skinning.v_template.numpy(), model.faces.numpy()
 
 
 def _detection() -> Detection:

@@ -1,8 +1,18 @@
+"""The proxy representation, and its fast writers against plain torch."""
+
 import math
 
+import pytest
 import torch
 
-from utils.proxy import PROXY_CHANNELS, make_heatmaps, make_proxy
+from utils import proxy
+from utils.proxy import PROXY_CHANNELS, make_proxy
+
+
+def make_heatmaps(joints2d_px, visibility, size):
+    """The heatmaps of a proxy without a silhouette."""
+    empty = torch.zeros(len(joints2d_px), size, size, dtype=torch.bool)
+    return make_proxy(empty, joints2d_px, visibility)[:, 1:]
 
 
 def test_heatmap_values_by_hand():
@@ -41,3 +51,23 @@ def test_proxy_channels():
     proxy = make_proxy(silhouettes, torch.rand(2, 17, 2) * 64, torch.ones(2, 17).bool())
     assert proxy.shape == (2, PROXY_CHANNELS, 64, 64)
     assert torch.equal(proxy[:, 0].bool(), silhouettes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_compiled_writer_writes_what_plain_torch_computes(dtype):
+    size = 96
+    generator = torch.Generator().manual_seed(0)
+    silhouettes = torch.rand(5, size, size, generator=generator) > 0.6
+    joints = torch.rand(5, 17, 2, generator=generator) * 1.2 * size - 0.1 * size
+    joints[0, :3] = torch.tensor([[0.0, 0.0], [0.01, size - 0.01], [float("nan"), 5]])
+    visibility = torch.rand(5, 17, generator=generator) > 0.2
+    visibility[0, :3] = True
+    found = make_proxy(silhouettes, joints, visibility, dtype)
+    profiles = proxy._gaussian_profiles(joints, visibility, size)
+    floor = math.exp(-2)  # 8 px at a standard deviation of 4 px
+    expected = proxy._write_anywhere(silhouettes, profiles, floor, dtype)
+    assert found.dtype == dtype
+    assert torch.equal(found, expected)
+    assert (expected[:, 1:] > 0).any(dim=-1).any(dim=-1).float().mean() > 0.5
+    for proxies in (found, expected):
+        assert proxies.is_contiguous(memory_format=torch.channels_last)
