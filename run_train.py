@@ -1,7 +1,8 @@
 """Trains the regressor on synthetic people.
 
 Edit the options below, then run `python run_train.py`. Every option can also be given on the
-command line, for example `--training.batch-size 64`; `--help` lists them all.
+command line, for example `--training.batch-size 64`; `--help` lists them all. On several GPUs:
+`torchrun --nproc_per_node=4 run_train.py`; the batch is shared among them.
 """
 
 import sys
@@ -22,9 +23,10 @@ from models.body_model import BodyModel, MeanParameters, read_mean_parameters
 from models.checkpoints import check_same_body, read_checkpoint, regressor_of
 from models.regressor import IEF_ITERATIONS, Regressor
 from train.checkpoints import LAST, resume, save_epoch
+from train.distributed import ALONE, Ranks, device_name_of_rank, joined_ranks
 from train.logging import RunLog
 from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions
-from utils.command_line import WRONG_USE, parse_options
+from utils.command_line import parse_options, run_script
 from utils.devices import choose_device
 from utils.errors import InputError
 from utils.paths import EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
@@ -82,13 +84,20 @@ class Options:
     threads: int = 0  # of the CPU; 0 takes all cores
 
 
-def main(options: Options) -> None:
-    """Trains, validates and saves, epoch by epoch."""
+def main() -> None:
+    """Reads the options and trains, alone or as one of the processes that torchrun started."""
+    options = parse_options(Options, __doc__)
     if options.threads > 0:
         torch.set_num_threads(options.threads)
-    device = choose_device(options.device)
+    device = choose_device(device_name_of_rank(options.device))
+    with joined_ranks(device) as ranks:
+        train(options, device, ranks)
+
+
+def train(options: Options, device: torch.device, ranks: Ranks) -> None:
+    """Trains, validates and saves, epoch by epoch."""
     torch.manual_seed(options.training.seed)
-    trainer = build_trainer(options, device)
+    trainer = build_trainer(options, device, ranks)
     train_poses = load_poses(options.data.train_poses)
     val_poses, val_betas = load_validation(options)
     describe(options, trainer, len(train_poses), len(val_poses))
@@ -100,19 +109,22 @@ def main(options: Options) -> None:
     start_folder(options)
     if options.resume:
         resume(trainer, options.output)
-        print(f"resumed after epoch {trainer.epoch}")
-    log = RunLog(options.output, trainer.epoch)
+        say(ranks, f"resumed after epoch {trainer.epoch}")
+    log = RunLog(options.output, trainer.epoch) if ranks.is_first else None
+    bar = partial(tqdm, dynamic_ncols=True, disable=not ranks.is_first)
     for epoch in range(trainer.epoch + 1, options.training.epochs + 1):
-        bar = partial(tqdm, desc=f"epoch {epoch}/{options.training.epochs}", dynamic_ncols=True)
-        train_metrics = trainer.train_epoch(poses, options.augmentation, bar)
-        bar = partial(tqdm, desc="validation", leave=False, dynamic_ncols=True)
-        val_metrics, sample = trainer.validate(val_poses.to(device), val_betas.to(device), bar)
+        training_bar = partial(bar, desc=f"epoch {epoch}/{options.training.epochs}")
+        train_metrics = trainer.train_epoch(poses, options.augmentation, training_bar)
+        val_bar = partial(bar, desc="validation", leave=False)
+        val_metrics, sample = trainer.validate(val_poses.to(device), val_betas.to(device), val_bar)
         row = trainer.finish_epoch(train_metrics, val_metrics)
-        save_epoch(trainer, storable(asdict(options)), options.output)
-        log.write_epoch(trainer.history, sample)
-        print(summary(row, trainer.best_epoch), flush=True)
-    log.close()
-    print(f"done; the best epoch was {trainer.best_epoch}; see {options.output}")
+        if ranks.is_first:
+            save_epoch(trainer, storable(asdict(options)), options.output)
+            log.write_epoch(trainer.history, sample)
+        say(ranks, summary(row, trainer.best_epoch))
+    if ranks.is_first:
+        log.close()
+    say(ranks, f"done; the best epoch was {trainer.best_epoch}; see {options.output}")
 
 
 def load_validation(options: Options) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,7 +139,7 @@ def load_validation(options: Options) -> tuple[torch.Tensor, torch.Tensor]:
     return poses, betas
 
 
-def build_trainer(options: Options, device: torch.device) -> Trainer:
+def build_trainer(options: Options, device: torch.device, ranks: Ranks = ALONE) -> Trainer:
     """Body model, network and loss, put together."""
     model = options.model
     body_model = BodyModel.load(model.body, model.gender)
@@ -147,10 +159,10 @@ def build_trainer(options: Options, device: torch.device) -> Trainer:
         body_model, mean.betas, data.image_size, options.camera, data.renderer, dtype
     )
     try:
-        criterion = MultiTaskLoss(options.loss)
+        criterion = MultiTaskLoss(options.loss, ranks.mean)
     except ValueError as error:
         raise InputError(str(error)) from error
-    return Trainer(regressor, synthesiser, criterion, options.training, device)
+    return Trainer(regressor, synthesiser, criterion, options.training, device, ranks)
 
 
 def starting_regressor(
@@ -173,7 +185,10 @@ def starting_regressor(
 
 
 def start_folder(options: Options) -> None:
-    """Makes the output folder; a finished run in it is never overwritten."""
+    """Makes the output folder; a finished run in it is never overwritten.
+
+    Every process looks before the first one writes: none has trained yet, and they train together.
+    """
     options.output.mkdir(parents=True, exist_ok=True)
     if (options.output / LAST).exists() and not options.resume:
         raise InputError(
@@ -186,13 +201,14 @@ def describe(options: Options, trainer: Trainer, train_count: int, val_count: in
     """Says what is about to happen."""
     training, identity = options.training, trainer.synthesiser.body_model.identity
     samples = min(training.samples_per_epoch or train_count, train_count)
-    print(
+    devices = f"{trainer.ranks.size} processes" if trainer.ranks.size > 1 else trainer.device
+    say(
+        trainer.ranks,
         f"{train_count} training and {val_count} validation poses; body {identity['name']} "
         f"({identity['gender']}); ResNet-{options.model.resnet_layers} at "
-        f"{options.data.image_size} x {options.data.image_size} on {trainer.device}; "
+        f"{options.data.image_size} x {options.data.image_size} on {devices}; "
         f"{training.epochs} epochs of {samples} samples in batches of {training.batch_size}; "
         f"output to {options.output}",
-        flush=True,
     )
 
 
@@ -202,14 +218,22 @@ def dry_run(options: Options, trainer: Trainer, poses: torch.Tensor) -> None:
     trainer.options = replace(
         options.training, batch_size=min(len(poses), DRY_RUN_POSES), samples_per_epoch=0, epochs=1
     )
-    metrics = trainer.train_epoch(few, options.augmentation, partial(tqdm, desc="dry run"))
+    bar = partial(tqdm, desc="dry run", disable=not trainer.ranks.is_first)
+    metrics = trainer.train_epoch(few, options.augmentation, bar)
     samples = min(options.training.samples_per_epoch or len(poses), len(poses))
     hours = samples * options.training.epochs / metrics["samples_per_second"] / 3600
-    print(
+    say(
+        trainer.ranks,
         f"dry run: {DRY_RUN_STEPS} steps, loss {metrics['loss']:.4g}, "
         f"{metrics['samples_per_second']:.1f} samples/s; the whole run of "
-        f"{options.training.epochs} epochs would take about {hours:.1f} hours; nothing was written"
+        f"{options.training.epochs} epochs would take about {hours:.1f} hours; nothing was written",
     )
+
+
+def say(ranks: Ranks, text: str) -> None:
+    """Prints a line, once for all processes."""
+    if ranks.is_first:
+        print(text, flush=True)
 
 
 def summary(row: dict[str, float], best_epoch: int) -> str:
@@ -230,11 +254,4 @@ def storable(values):
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_options(Options, __doc__))
-    except InputError as error:
-        print(f"run_train.py: {error}", file=sys.stderr)
-        sys.exit(WRONG_USE)
-    except KeyboardInterrupt:
-        print("run_train.py: stopped; go on after the last epoch with --resume", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(run_script(main, "stopped; go on after the last epoch with --resume"))

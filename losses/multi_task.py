@@ -1,6 +1,7 @@
 """The training loss: several mean squared errors whose weights are learnt."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -37,13 +38,20 @@ class MultiTaskLoss(nn.Module):
 
     Args:
         options: which terms there are and their first weights.
+        mean_over_processes: of a tensor, where several share a batch in training; then the mean of
+            their losses is the loss of the whole batch.
 
     Raises:
         ValueError: a weight is negative or not finite, or all are 0.
     """
 
-    def __init__(self, options: LossOptions | None = None) -> None:
+    def __init__(
+        self,
+        options: LossOptions | None = None,
+        mean_over_processes: Callable[[Tensor], Tensor] = lambda values: values,
+    ) -> None:
         super().__init__()
+        self._mean_over_processes = mean_over_processes
         options = LossOptions() if options is None else options
         weights = {field.name: float(getattr(options, field.name)) for field in fields(options)}
         for name, weight in weights.items():
@@ -81,23 +89,28 @@ class MultiTaskLoss(nn.Module):
         for name, log_variance in self.log_variances.items():
             first, second = _pair(pred, target, _KEYS[name])
             if name == "joints2d":
-                term = _visible_mean_squared_error(first, second, _visibility(target, second))
+                term = self._visible_mean_squared_error(first, second, target)
             else:
                 term = (first - second).square().mean()
             total = total + torch.exp(-log_variance) * term + log_variance
             terms[f"loss_{name}"] = term.detach()
         return total, terms
 
+    def _visible_mean_squared_error(
+        self, pred: Tensor, true: Tensor, target: dict[str, Tensor]
+    ) -> Tensor:
+        """Mean over the coordinates of all visible joints of the batch; 0 when there are none."""
+        visibility = _visibility(target, true)
+        squared = torch.where(visibility[..., None], pred - true, 0).square()  # (B, J, 2)
+        visible = visibility.sum().float()
+        if self.training:
+            visible = self._mean_over_processes(visible)
+        return squared.sum() / (visible * squared.shape[-1]).clamp(min=1)
+
     @property
     def weights(self) -> dict[str, Tensor]:
         """The terms' present weights exp(-s), detached, by name."""
         return {name: torch.exp(-s.detach()) for name, s in self.log_variances.items()}
-
-
-def _visible_mean_squared_error(pred: Tensor, target: Tensor, visibility: Tensor) -> Tensor:
-    """Mean over the coordinates of all visible joints of the batch; 0 when there are none."""
-    squared = torch.where(visibility[..., None], pred - target, 0).square()  # (B, J, 2)
-    return squared.sum() / (visibility.sum() * squared.shape[-1]).clamp(min=1)
 
 
 def _pair(pred: dict[str, Tensor], target: dict[str, Tensor], key: str) -> tuple[Tensor, Tensor]:

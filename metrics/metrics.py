@@ -122,15 +122,21 @@ class Metrics:
             )
         return per_sample
 
-    def compute(self) -> dict[str, float]:
+    def compute(
+        self, sum_over_processes: Callable[[Tensor], Tensor] = lambda values: values
+    ) -> dict[str, float]:
         """Means by metric, nan where no sample counted; the only place that waits for the device.
+
+        Args:
+            sum_over_processes: of a tensor, where several have seen samples of their own.
 
         Raises:
             ValueError: if there was no update since the last reset.
         """
         if not self.totals:
             raise ValueError("no samples: update() must be called before compute()")
-        sums, counts = torch.stack(list(self.totals.values())).unbind(dim=1)
+        totals = sum_over_processes(torch.stack(list(self.totals.values())))
+        sums, counts = totals.unbind(dim=1)
         return dict(zip(self.totals, (sums / counts).tolist(), strict=True))
 
     def _add(self, name: str, values: Tensor, counts: Tensor) -> None:

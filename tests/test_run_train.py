@@ -9,10 +9,11 @@ import pytest
 from utils.paths import DEFAULT_CHECKPOINT, ROOT
 
 
-def _run(*arguments, cwd=ROOT):
+def _run(*arguments, launcher=()):
     return subprocess.run(
-        [sys.executable, str(ROOT / "run_train.py"), "--threads", "1", *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, check=False,
+        [sys.executable, *launcher, str(ROOT / "run_train.py"), "--threads", "1",
+         *map(str, arguments)],
+        capture_output=True, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
 
 
@@ -42,6 +43,18 @@ def test_train_stop_and_resume(small, tmp_path):
     assert "resumed after epoch 1" in second.stdout
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
     assert {"last.tar", "best.tar"} <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_two_processes_train_one_goes_on(small, tmp_path):
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    first = _run(*small, "--training.epochs", "1", launcher=torchrun)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("epoch 1: loss") == 1
+    assert "2 processes" in first.stdout
+    second = _run(*small, "--training.epochs", "2", "--resume")
+    assert second.returncode == 0, second.stderr
+    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[:2] for row in rows[1:]] == [["1", "8"], ["2", "16"]]
 
 
 def test_dry_run_says_what_would_happen_and_keeps_nothing(small, tmp_path):

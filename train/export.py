@@ -12,7 +12,7 @@ import torch
 
 from models.checkpoints import read_checkpoint
 from train.checkpoints import LAST, save_atomically, weights_only
-from utils.command_line import WRONG_USE, parse_options
+from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 from utils.paths import EXPERIMENTS
 
@@ -51,8 +51,4 @@ def without_folders(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    try:
-        export(parse_options(ExportOptions, __doc__))
-    except InputError as error:
-        print(f"train.export: {error}", file=sys.stderr)
-        sys.exit(WRONG_USE)
+    sys.exit(run_script(lambda: export(parse_options(ExportOptions, __doc__))))

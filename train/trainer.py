@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from augmentation.options import AugmentationOptions
 from data.synthesis import Synthesiser, SyntheticBatch
@@ -16,6 +17,7 @@ from losses.multi_task import MultiTaskLoss
 from metrics.metrics import Metrics
 from models.regressed_body import regressed_body, regressed_silhouettes
 from models.regressor import Regressor
+from train.distributed import ALONE, Ranks
 from utils.errors import InputError
 
 # The best epoch has the lowest sum of these, in millimetres.
@@ -50,6 +52,10 @@ class Trainer:
         criterion: its weights are learnt with the network's.
         options: of the optimisation.
         device: where everything runs.
+        ranks: which of several processes this one is.
+
+    Raises:
+        InputError: the processes cannot share a batch equally.
     """
 
     def __init__(
@@ -59,15 +65,20 @@ class Trainer:
         criterion: MultiTaskLoss,
         options: TrainingOptions,
         device: torch.device,
+        ranks: Ranks = ALONE,
     ):
         """Moves everything to the device and makes the optimiser."""
-        memory_format = torch.channels_last if options.channels_last else torch.contiguous_format
-        self.regressor = regressor.to(device=device, memory_format=memory_format)
+        self.regressor = regressor.to(device=device, memory_format=_memory_format(options))
         self.synthesiser = synthesiser.to(device)
         self.criterion = criterion.to(device)
         self.options = options
         self.device = device
-        self.memory_format = memory_format
+        self.ranks = ranks
+        ranks.check_batch(options.batch_size)
+        self._loss_of = _LossOf(self.regressor, self.criterion, synthesiser, options)
+        self._shared_loss_of = self._loss_of
+        if ranks.size > 1:
+            self._shared_loss_of = DistributedDataParallel(self._loss_of)
         parameters = [*self.regressor.parameters(), *self.criterion.parameters()]
         self.optimiser = torch.optim.Adam(parameters, lr=options.lr, fused=True)
         self.epoch = 0  # epochs finished
@@ -95,29 +106,36 @@ class Trainer:
             InputError: the loss is not a finite number.
         """
         options = self.options
-        generator = self._generator(self.epoch, stream=0)
+        # The order is the same in all processes, what is drawn for a sample is each one's own.
+        order_generator = self._generator(self.epoch, stream=0)
+        generator = self._generator(self.epoch, stream=2 + self.ranks.rank)
         count = min(options.samples_per_epoch or len(poses), len(poses))
         # Whole batches only (but for a lone one): batch normalisation suffers from small ones.
         count = max(count - count % options.batch_size, min(count, options.batch_size))
-        order = torch.randperm(len(poses), generator=generator, device=self.device)[:count]
-        batches = order.split(options.batch_size)
+        order = torch.randperm(len(poses), generator=order_generator, device=self.device)
+        batches = order[:count].split(options.batch_size)
         total_steps = options.epochs * len(batches)
         readings, metrics = _Mean(), Metrics()
-        self.regressor.train()
+        self._loss_of.train()
         start = time.perf_counter()
         for number, index in enumerate(progress(batches)):
             self._set_learning_rate(total_steps)
-            batch = self.synthesiser(poses[index], augmentation, generator)
+            share = poses[self.ranks.share_of(index)]
+            batch = self.synthesiser(share, augmentation, generator)
             prediction, terms = self.train_step(batch)
             readings.add(terms)
             if number % options.metrics_every == 0:
                 self._measure(metrics, prediction, batch)
             if (number + 1) % options.log_every == 0:
-                readings.check()
+                readings.check(self.ranks)
         self.samples_seen += count
-        readings.check()
+        readings.check(self.ranks)
         speed = count / (time.perf_counter() - start)
-        return {**readings.compute(), **metrics.compute(), "samples_per_second": speed}
+        return {
+            **readings.compute(self.ranks),
+            **metrics.compute(self.ranks.sum),
+            "samples_per_second": speed,
+        }
 
     def train_step(self, batch: SyntheticBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Predicts a batch and improves the network by it.
@@ -125,8 +143,7 @@ class Trainer:
         Returns:
             The prediction, as `models.regressed_body` gives it, and the loss terms by name.
         """
-        prediction = self._predict(batch)
-        loss, terms = self.criterion(prediction, batch.target)
+        prediction, loss, terms = self._shared_loss_of(*batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if self.options.max_grad_norm > 0:
@@ -150,17 +167,25 @@ class Trainer:
         Returns:
             Loss terms and metrics by name; and the first batch's proxy, target and predicted
             silhouettes, and joints, for pictures.
+
+        Raises:
+            InputError: there are fewer people than processes.
         """
         was_training = self.regressor.training
-        self.regressor.eval()
+        self._loss_of.eval()
         generator = self._generator(0, stream=1)  # unused without augmentation
         readings, metrics = _Mean(), Metrics()
         sample: dict[str, Tensor] = {}
         size = self.options.val_batch_size
+        if len(poses) < self.ranks.size:
+            raise InputError(
+                f"{len(poses)} validation poses are too few for {self.ranks.size} processes"
+            )
+        poses, betas = self.ranks.share_of(poses), self.ranks.share_of(betas)
         for pose, shape in progress(list(zip(poses.split(size), betas.split(size), strict=True))):
             batch = self.synthesiser(pose, None, generator, betas=shape)
-            prediction = self._predict(batch)
-            loss, terms = self.criterion(prediction, batch.target)
+            # Each process by itself: their shares may differ in length.
+            prediction, loss, terms = self._loss_of(*batch)
             readings.add({"loss": loss, **terms}, weight=len(pose))
             self._measure(metrics, prediction, batch, silhouettes=True)
             if not sample:
@@ -170,8 +195,8 @@ class Trainer:
                     "pred_silhouettes": prediction["silhouettes"],
                     "pred_joints2d_px": prediction["joints2d_px"],
                 }
-        self.regressor.train(was_training)
-        return {**readings.compute(), **metrics.compute()}, sample
+        self._loss_of.train(was_training)
+        return {**readings.compute(self.ranks), **metrics.compute(self.ranks.sum)}, sample
 
     def finish_epoch(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
         """Records an epoch and keeps its weights when they are the best so far; returns the row."""
@@ -218,13 +243,6 @@ class Trainer:
         self.best_weights = state["best_model_state_dict"]
         torch.set_rng_state(state["random_state"])
 
-    def _predict(self, batch: SyntheticBatch) -> dict[str, Tensor]:
-        proxy = batch.proxy.contiguous(memory_format=self.memory_format)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
-            parameters = self.regressor(proxy)
-        synthesiser = self.synthesiser
-        return regressed_body(parameters, synthesiser.body_model, synthesiser.image_size)
-
     @torch.no_grad()
     def _measure(
         self,
@@ -244,7 +262,7 @@ class Trainer:
     def _generator(self, epoch: int, stream: int) -> Generator:
         """Random numbers that depend on seed and epoch alone, so that resuming repeats them."""
         return Generator(self.device).manual_seed(
-            (self.options.seed * 100_003 + epoch) * 2 + stream
+            (self.options.seed * 100_003 + epoch) * 100_003 + stream
         )
 
     def _set_learning_rate(self, total_steps: int) -> None:
@@ -255,6 +273,34 @@ class Trainer:
             factor *= 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = options.lr * factor
+
+
+class _LossOf(nn.Module):
+    """From a batch to its loss: what DistributedDataParallel wraps, learnt loss weights and all."""
+
+    def __init__(
+        self,
+        regressor: Regressor,
+        criterion: MultiTaskLoss,
+        synthesiser: Synthesiser,
+        options: TrainingOptions,
+    ):
+        super().__init__()
+        self.regressor, self.criterion = regressor, criterion
+        self._synthesiser = (synthesiser,)  # not a part: nothing of it is learnt
+        self._bf16 = options.bf16
+        self._memory_format = _memory_format(options)
+
+    def forward(
+        self, proxy: Tensor, target: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+        """The prediction, the loss and its terms."""
+        (synthesiser,) = self._synthesiser
+        proxy = proxy.contiguous(memory_format=self._memory_format)
+        with torch.autocast(proxy.device.type, torch.bfloat16, enabled=self._bf16):
+            parameters = self.regressor(proxy)
+        prediction = regressed_body(parameters, synthesiser.body_model, synthesiser.image_size)
+        return prediction, *self.criterion(prediction, target)
 
 
 class _Mean:
@@ -269,18 +315,25 @@ class _Mean:
             self.sums[name] = self.sums.get(name, 0) + value * weight
         self.weight += weight
 
-    def compute(self) -> dict[str, float]:
-        return {name: float(total) / self.weight for name, total in self.sums.items()}
+    def compute(self, ranks: Ranks) -> dict[str, float]:
+        """Means over all processes, by name; waits for the device."""
+        sums = torch.stack([*self.sums.values()]).double()
+        totals = ranks.sum(torch.cat([sums, sums.new_full((1,), self.weight)]))
+        return dict(zip(self.sums, (totals[:-1] / totals[-1]).tolist(), strict=True))
 
-    def check(self) -> None:
+    def check(self, ranks: Ranks) -> None:
         """Raises InputError, naming every term, when a sum is not finite."""
-        values = self.compute()
+        values = self.compute(ranks)
         if not all(map(math.isfinite, values.values())):
             terms = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
             raise InputError(
                 f"the loss is no longer a finite number ({terms}); lower the learning rate, or set "
                 "max_grad_norm, and resume from the last checkpoint"
             )
+
+
+def _memory_format(options: TrainingOptions) -> torch.memory_format:
+    return torch.channels_last if options.channels_last else torch.contiguous_format
 
 
 def _selection(metrics: dict[str, float]) -> float:

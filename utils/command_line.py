@@ -1,17 +1,23 @@
-"""The run scripts' command line: options from a dataclass, mistakes told in one line."""
+"""How the run scripts begin and end: options from a dataclass, mistakes told in one line."""
 
+import atexit
 import contextlib
+import gc
 import io
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import tyro
 
+from utils.errors import InputError
+
 Options = TypeVar("Options")
 
 WRONG_USE = 2  # exit status of bad options and bad input
+STOPPED = 130  # exit status after Ctrl-C, as shells know it: 128 and the signal's number
 _FRAME = re.compile(r"[─│╭╮╰╯━┃┏┓┗┛]+")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -36,5 +42,36 @@ def parse_options(options: type[Options], description: str) -> Options:
         lines = _COLOUR.sub("", complaint.getvalue()).splitlines()
         # The frame's upper edge holds a title that the text repeats.
         text = " ".join(_FRAME.sub(" ", line) for line in lines if not line.startswith("╭"))
-        print(f"{Path(sys.argv[0]).name}: {' '.join(text.split())}", file=sys.stderr)
+        _complain(text)
         raise SystemExit(WRONG_USE) from None
+
+
+def run_script(main: Callable[[], int | None], stopped: str = "stopped") -> int:
+    """Runs a script's main function and turns what a user can mend into one line on stderr.
+
+    Each line begins with the program's name. Everything else that is raised is a fault of the
+    program's, and passes with its traceback.
+
+    Args:
+        main: reads the options and does the work; returns the exit status, None for 0.
+        stopped: what to say after Ctrl-C, such as how to go on from here.
+
+    Returns:
+        The exit status, for `sys.exit`: that of `main`, `WRONG_USE` after an InputError, `STOPPED`
+        after Ctrl-C.
+    """
+    # Python looks through everything that is loaded once more when it ends; with torch that takes
+    # a second, and frees nothing that matters.
+    atexit.register(gc.freeze)
+    try:
+        return main() or 0
+    except InputError as error:
+        _complain(str(error))
+        return WRONG_USE
+    except KeyboardInterrupt:
+        _complain(stopped)
+        return STOPPED
+
+
+def _complain(text: str) -> None:
+    print(f"{Path(sys.argv[0]).name}: {' '.join(text.split())}", file=sys.stderr)

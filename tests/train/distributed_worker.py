@@ -1,0 +1,78 @@
+"""One of the processes of test_distributed.py: trains one step and writes its gradients.
+
+Started as `distributed_worker.py FILE`, alone or with torchrun's variables in the environment.
+"""
+
+import math
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+
+from data.synthesis import CameraOptions, Synthesiser, SyntheticBatch
+from losses.multi_task import LossOptions, MultiTaskLoss
+from metrics.metrics import Metrics
+from models.body_model import BodyModel, read_mean_parameters
+from models.regressor import Regressor
+from train.distributed import Ranks, joined_ranks
+from train.trainer import Trainer, TrainingOptions
+
+BATCH = 6
+
+
+def main(path: Path) -> None:
+    """Trains on this process's share of a batch that is the same in all processes."""
+    torch.set_num_threads(1)
+    with joined_ranks(torch.device("cpu")) as ranks:
+        trainer = build_trainer(ranks)
+        batch = whole_batch(trainer.synthesiser)
+        target = {name: ranks.share_of(values) for name, values in batch.target.items()}
+        _, terms = trainer.train_step(SyntheticBatch(ranks.share_of(batch.proxy), target))
+        metrics = Metrics()
+        metrics.update({**target, "betas": target["betas"] * 0}, target)
+        result = {
+            "gradients": gradients_of(trainer),
+            "loss_joints2d": ranks.mean(terms["loss_joints2d"]),
+            "metrics": metrics.compute(ranks.sum),
+        }
+        if ranks.is_first:
+            torch.save(result, path)
+
+
+def build_trainer(ranks: Ranks) -> Trainer:
+    """A trainer whose batch normalisation is frozen: it alone looks at a process's own samples."""
+    torch.manual_seed(0)
+    mean = read_mean_parameters("open")
+    synthesiser = Synthesiser(BodyModel.load("open"), mean.betas, 32, CameraOptions())
+    criterion = MultiTaskLoss(LossOptions(100, 100, 100, 10, 1), ranks.mean)
+    options = TrainingOptions(batch_size=BATCH, bf16=False)
+    trainer = Trainer(Regressor(mean), synthesiser, criterion, options, torch.device("cpu"), ranks)
+    trainer.regressor.eval()
+    return trainer
+
+
+def whole_batch(synthesiser: Synthesiser) -> SyntheticBatch:
+    """Six people, of whom the first process's share sees far fewer joints than the second's."""
+    generator = torch.Generator().manual_seed(1)
+    poses = torch.randn(BATCH, 72, generator=generator) * 0.2
+    poses[:, :3] = torch.tensor([math.pi, 0, 0])
+    betas = torch.randn(BATCH, 10, generator=generator)
+    batch = synthesiser(poses, None, generator, betas=betas)
+    batch.target["visibility"][::2, 4:] = False
+    return batch
+
+
+def gradients_of(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """Gradients of the network and of the loss weights, by name."""
+    modules = {"regressor": trainer.regressor, "criterion": trainer.criterion}
+    return {
+        f"{of}.{name}": values.grad
+        for of, module in modules.items()
+        for name, values in module.named_parameters()
+    }
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

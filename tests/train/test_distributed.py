@@ -1,0 +1,59 @@
+"""Several processes that share a batch do what one process does with all of it."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from train.distributed import Ranks
+from utils.errors import InputError
+
+_WORKER = Path(__file__).with_name("distributed_worker.py")
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _results_of(processes: int, path: Path) -> dict:
+    port = str(_free_port())
+    workers = []
+    for rank in range(processes):
+        variables = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+        variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, str(_WORKER), str(path)]
+        workers.append(subprocess.Popen(command, env={**os.environ, **variables}))
+    assert [worker.wait(timeout=300) for worker in workers] == [0] * processes
+    return torch.load(path, weights_only=True)
+
+
+def test_two_processes_have_the_gradients_of_one(tmp_path):
+    one, two = (_results_of(count, tmp_path / f"{count}.pt") for count in (1, 2))
+    assert len(one["gradients"]) > 60
+    for name, expected in one["gradients"].items():
+        scale = expected.abs().max().item()
+        torch.testing.assert_close(
+            two["gradients"][name], expected, atol=1e-4 * scale, rtol=0, msg=lambda m, n=name: n + m
+        )
+    torch.testing.assert_close(two["loss_joints2d"], one["loss_joints2d"])
+    assert two["metrics"] == pytest.approx(one["metrics"])
+    assert one["metrics"]["shape_mse"] > 0
+
+
+def test_shares_are_all_of_it_once():
+    items = torch.arange(10)
+    shares = [Ranks(rank, 3).share_of(items) for rank in range(3)]
+    assert sorted(torch.cat(shares).tolist()) == list(range(10))
+    assert {len(share) for share in shares} == {3, 4}
+
+
+def test_a_batch_that_cannot_be_shared():
+    Ranks(0, 4).check_batch(140)
+    with pytest.raises(InputError, match="140 cannot be shared equally by 3"):
+        Ranks(0, 3).check_batch(140)
