@@ -22,7 +22,7 @@ from models.body_model import BodyModel
 from renderers.nmr_renderer import NmrRenderer
 from renderers.rasteriser import Rasteriser
 from utils.cameras import perspective_intrinsics, pixels_to_norm, project_perspective
-from utils.constants import constant
+from utils.constants import constant, pick
 from utils.crops import (
     CROP_SCALE,
     boxes_of_points,
@@ -130,7 +130,7 @@ class Synthesiser(nn.Module):
         view = self._choose_view(rendered, augmentation, generator)
 
         cam_k = crop_intrinsics(self.cam_k, view.crops, self.image_size)
-        joints3d_cam = body.joints3d[:, COCO17_IN_90] + view.cam_t[:, None]
+        joints3d_cam = pick(body.joints3d, COCO17_IN_90) + view.cam_t[:, None]
         joints2d_px = project_perspective(joints3d_cam, cam_k)
         visibility = inside_image(joints2d_px, self.image_size) & _inside(joints2d_px, view.frame)
         parts = self.rasteriser.part_segmentation(rendered + view.cam_t[:, None], cam_k)
@@ -141,7 +141,7 @@ class Synthesiser(nn.Module):
         target = {
             "vertices": body.vertices,
             "tpose_vertices": body.tpose_vertices,
-            "joints3d": body.joints3d[:, LSP14_IN_90],
+            "joints3d": pick(body.joints3d, LSP14_IN_90),
             "pose_rotmats": pose_rotmats,
             "betas": betas,
             "joints2d_px": joints2d_px,

@@ -7,6 +7,7 @@ from models.body_model import BodyModel
 from models.regressor import BodyParameters
 from renderers.rasteriser import Rasteriser
 from utils.cameras import norm_to_pixels, project_weak_perspective, weak_perspective_to_pinhole
+from utils.constants import pick
 from utils.joints import COCO17_IN_90, LSP14_IN_90
 
 
@@ -26,12 +27,12 @@ def regressed_body(
         joints, and the same in pixels of the crop, joints2d_px.
     """
     body = body_model(parameters.betas, parameters.pose_rotmats)
-    joints2d_norm = project_weak_perspective(body.joints3d[:, COCO17_IN_90], parameters.cam_wp)
+    joints2d_norm = project_weak_perspective(pick(body.joints3d, COCO17_IN_90), parameters.cam_wp)
     return {
         **parameters._asdict(),
         "vertices": body.vertices,
         "tpose_vertices": body.tpose_vertices,
-        "joints3d": body.joints3d[:, LSP14_IN_90],
+        "joints3d": pick(body.joints3d, LSP14_IN_90),
         "joints2d_norm": joints2d_norm,
         "joints2d_px": norm_to_pixels(joints2d_norm, image_size),
     }

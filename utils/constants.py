@@ -10,12 +10,20 @@ from torch import Tensor
 
 
 @functools.cache
-def constant(values: float | tuple[float, ...], device: torch.device) -> Tensor:
-    """A float32 tensor of these values; shared, so never to be changed in place.
+def constant(
+    values: float | tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """A tensor of these values; shared, so never to be changed in place.
 
     Args:
         values: a number or a tuple of numbers.
         device: where it lives.
+        dtype: of the tensor.
     """
     with torch.inference_mode(False):  # or autograd could not use what predicting made
-        return torch.tensor(values, dtype=torch.float32, device=device)
+        return torch.tensor(values, dtype=dtype, device=device)
+
+
+def pick(joints: Tensor, indices: tuple[int, ...]) -> Tensor:
+    """Joints (B, J, ...) by their numbers: (B, len(indices), ...)."""
+    return joints.index_select(1, constant(indices, joints.device, torch.int64))

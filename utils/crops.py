@@ -101,7 +101,7 @@ def crop_intrinsics(cam_k: Tensor, crops: Tensor, size: int) -> Tensor:
     to_crop = torch.zeros(len(crops), 3, 3, dtype=crops.dtype, device=crops.device)
     to_crop[:, 0, 0] = to_crop[:, 1, 1] = zoom
     to_crop[:, :2, 2] = (crops[:, 2:] / 2 - crops[:, :2]) * zoom[:, None]
-    to_crop[:, 2, 2] = 1
+    to_crop[:, 2, 2].fill_(1)
     return to_crop @ cam_k
 
 

@@ -1,0 +1,93 @@
+"""A training step on a GPU never waits for the GPU.
+
+Where there is one, CUDA itself watches. Everywhere, a step on the CPU is watched for the torch
+operations that would wait on a GPU: reading a number, sizes that depend on values, tensors made
+from Python numbers.
+"""
+
+import math
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from augmentation.options import AugmentationOptions
+from data.synthesis import CameraOptions, Synthesiser
+from losses.multi_task import LossOptions, MultiTaskLoss
+from metrics.metrics import Metrics
+from models.body_model import BodyModel, read_mean_parameters
+from models.regressor import Regressor
+from train.trainer import Trainer, TrainingOptions
+from utils import proxy
+
+_EVERYTHING = AugmentationOptions(joint_dropout=0.1, truncate=0.5)
+_WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "lift_fresh", "_unique2"}
+
+
+class _Watch(TorchDispatchMode):
+    """Refuses what would wait for a GPU."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        assert name not in _WAITING, f"{name} waits for the device"
+        if name in ("index", "index_put", "index_put_"):
+            masks = [index for index in args[1] if index is not None and index.dtype == torch.bool]
+            assert not masks, f"{name} with a mask waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+def _stage(device: torch.device, bf16: bool):
+    """A function that does all of a training step, metrics included."""
+    torch.manual_seed(0)
+    mean = read_mean_parameters("open")
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    synthesiser = Synthesiser(
+        BodyModel.load("open"), mean.betas, 32, CameraOptions(), proxy_dtype=dtype
+    )
+    options = TrainingOptions(batch_size=3, bf16=bf16, max_grad_norm=1.0)
+    criterion = MultiTaskLoss(LossOptions(100, 100, 100, 10, 1))
+    trainer = Trainer(Regressor(mean), synthesiser, criterion, options, device)
+    poses = torch.zeros(3, 72, device=device)
+    poses[:, 0] = math.pi
+    generator = torch.Generator(device).manual_seed(0)
+
+    def step():
+        batch = trainer.synthesiser(poses, _EVERYTHING, generator)
+        prediction, _ = trainer.train_step(batch)
+        trainer._measure(Metrics(), prediction, batch)
+
+    return step
+
+
+def test_no_operation_of_a_step_would_wait(monkeypatch):
+    # As on a GPU, where the compiled writer for the CPU does not run.
+    monkeypatch.setattr(proxy, "_write_on_cpu", proxy._write_anywhere)
+    step = _stage(torch.device("cpu"), bf16=False)
+    step()  # makes the constants that are made once
+    with _Watch():
+        step()
+
+
+def test_the_watch_sees_what_waits():
+    values = torch.rand(4)
+    waiting = (
+        lambda: float(values.sum()),
+        lambda: values[values > 0.5],
+        lambda: torch.tensor([1.0, 2.0]),
+        lambda: values.nonzero(),
+    )
+    for operation in waiting:
+        with pytest.raises(AssertionError, match="waits"), _Watch():
+            operation()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_sees_no_synchronisation():
+    step = _stage(torch.device("cuda"), bf16=True)
+    step()
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
