@@ -38,6 +38,7 @@ class TrainingOptions:
     max_grad_norm: float = 0.0  # gradients are scaled down to this norm; 0 leaves them alone
     bf16: bool = True  # autocast of the network; parameters stay in float32
     channels_last: bool = True
+    compile: str = ""  # torch.compile's backend for the network: inductor, cudagraphs ...; "": none
     log_every: int = 50  # steps between readings of the loss, which wait for the device
     metrics_every: int = 10  # training metrics are measured on every n-th step
     seed: int = 0
@@ -75,6 +76,8 @@ class Trainer:
         self.device = device
         self.ranks = ranks
         ranks.check_batch(options.batch_size)
+        if options.compile:
+            compile_network(self.regressor, options.compile)
         self._loss_of = _LossOf(self.regressor, self.criterion, synthesiser, options)
         self._shared_loss_of = self._loss_of
         if ranks.size > 1:
@@ -273,6 +276,22 @@ class Trainer:
             factor *= 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = options.lr * factor
+
+
+def compile_network(regressor: Regressor, backend: str) -> None:
+    """Lets torch.compile run the network, in place; names of weights stay as they are.
+
+    Raises:
+        InputError: torch has no such backend.
+    """
+    import torch._dynamo  # takes seconds to load, and is hardly ever asked for
+
+    if backend not in torch._dynamo.list_backends(exclude_tags=None):
+        raise InputError(
+            f"--training.compile {backend}: torch has no such backend; expected one of "
+            f"{', '.join(torch._dynamo.list_backends())}, or nothing"
+        )
+    regressor.compile(backend=backend)
 
 
 class _LossOf(nn.Module):

@@ -178,3 +178,16 @@ def test_an_exported_checkpoint_is_half_the_size_and_predicts_the_same(tmp_path,
         load_predictor(path, torch.device("cpu")).regressor(proxy) for path in (half, best)
     )
     torch.testing.assert_close(found.pose_rotmats, expected.pose_rotmats, atol=5e-3, rtol=0)
+
+
+def test_a_compiled_network_is_the_same_network(body_model):
+    poses, betas = _poses(3), torch.zeros(3, 10)
+    plain = _trainer(body_model)
+    # "eager" captures the graph without generating code, which would take minutes.
+    compiled = _trainer(body_model, replace(_OPTIONS, compile="eager"))
+    assert compiled.regressor.state_dict().keys() == plain.regressor.state_dict().keys()
+    expected, _ = plain.validate(poses, betas, iter)
+    found, _ = compiled.validate(poses, betas, iter)
+    assert found == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(InputError, match="nonsense: torch has no such backend"):
+        _trainer(body_model, replace(_OPTIONS, compile="nonsense"))
