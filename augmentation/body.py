@@ -1,4 +1,4 @@
-"""Random body shapes and ragged vertices: drawn apart from being applied."""
+"""Random body shapes and ragged vertices: drawn here, applied by adding them."""
 
 from torch import Generator, Tensor
 
@@ -31,10 +31,3 @@ def draw_vertex_noise(
 ) -> Tensor:
     """Uniform noise in x and y, (B, V, 2) metres; there is none in depth."""
     return uniform((batch, vertices, 2), options.vertex_noise, generator)
-
-
-def apply_vertex_noise(vertices: Tensor, noise: Tensor) -> Tensor:
-    """Vertices (B, V, 3) moved by the noise (B, V, 2) in x and y."""
-    moved = vertices.clone()
-    moved[..., :2] += noise
-    return moved

@@ -47,12 +47,12 @@ def corrupted_silhouettes(part_segmentation: Tensor, corruption: Corruption) -> 
     # One byte a person: bit n says whether part n stays. Background, bit 0, never does.
     bits = 2 ** torch.arange(len(PARTS), device=device)
     kept = ((~corruption.removed_parts[:, 1:]) * bits[1:]).sum(dim=1).to(torch.uint8)
-    silhouettes = ((kept[:, None, None] >> part_segmentation) & 1).bool()
     centres = (torch.arange(size, device=device) + 0.5) / size
     low, high = corruption.boxes[:, :2, None], corruption.boxes[:, 2:, None]
-    inside = (centres >= low) & (centres < high)  # (B, 2, S): in x, in y
-    hidden = inside[:, 1, :, None] & inside[:, 0, None, :]
-    return silhouettes & ~hidden
+    seen = ((centres < low) | (centres >= high)).to(torch.uint8)  # (B, 2, S): in x, in y
+    silhouettes = kept[:, None, None] >> part_segmentation
+    silhouettes &= seen[:, 1, :, None] | seen[:, 0, None, :]  # 0 or 1, so the other bits go
+    return silhouettes.view(torch.bool)
 
 
 def corrupt_joints(

@@ -1,17 +1,15 @@
 """Speed of a training step beside that of the network alone, measured in one run.
 
-python benchmarks/train_step.py --batch-size 32 --image-size 256
+python benchmarks/train_step.py --batch-size 32 --image-size 256 --json train_step.json
 
 "Network alone" is forward, backward and optimiser on inputs that lie ready; the whole step adds
-synthesis, the body model with its gradients, and the loss. The two are timed in turns, so that
-other programs on the machine disturb both alike.
+synthesis, the body model with its gradients, and the loss.
 """
 
-import statistics
+import resource
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -19,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from augmentation.options import AugmentationOptions
+from benchmarks.timing import machine, time_in_turns, write_json
 from data.pose_dataset import load_poses
 from data.synthesis import CameraOptions, Synthesiser
 from losses.multi_task import MultiTaskLoss
@@ -36,10 +35,13 @@ class BenchmarkOptions:
 
     batch_size: int = 32
     image_size: int = 256  # pixels
-    rounds: int = 10  # each times every stage once; the median counts
+    resnet_layers: int = 18
+    rounds: int = 10  # each times every stage once
     bf16: bool = True
+    compile: str = ""  # torch.compile's backend for the network; empty: none
     device: str = "auto"
     threads: int = 0  # of the CPU; 0 takes all cores
+    json: Path | None = None  # where the results are written too
 
 
 def main(options: BenchmarkOptions) -> None:
@@ -47,21 +49,28 @@ def main(options: BenchmarkOptions) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
-    stages = build_stages(options, device)
-    for stage in stages.values():
-        stage()  # compiles, allocates, warms up
-    times: dict[str, list[float]] = {name: [] for name in stages}
-    for _ in range(options.rounds):
-        for name, stage in stages.items():
-            times[name].append(seconds_of(stage, device))
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    timings = time_in_turns(build_stages(options, device), options.rounds, device)
+    on = machine(device)
     print(
-        f"batch {options.batch_size} at {options.image_size} x {options.image_size}, "
-        f"{'bf16' if options.bf16 else 'fp32'}, {device}, {torch.get_num_threads()} CPU threads"
+        f"ResNet-{options.resnet_layers}, batch {options.batch_size} at {options.image_size} x "
+        f"{options.image_size}, {'bf16' if options.bf16 else 'fp32'}, {on['device']}, "
+        f"{on['cpu_threads']} CPU threads"
     )
-    for name, seconds in medians.items():
-        print(f"{name:15s} {1000 * seconds:9.1f} ms {options.batch_size / seconds:9.1f} samples/s")
-    print(f"whole step / network alone: {medians['network alone'] / medians['whole step']:.2f}")
+    for name, timing in timings.items():
+        best, median = (options.batch_size / seconds for seconds in timing)
+        print(f"{name:15s} samples/s: best {best:9.1f}, median {median:9.1f}")
+    whole, network = timings["whole step"], timings["network alone"]
+    ratios = [alone / all_of_it for alone, all_of_it in zip(network, whole, strict=True)]
+    print(f"whole step / network alone: best {ratios[0]:.2f}, median {ratios[1]:.2f}")
+    print(f"peak memory: {peak_memory_gb(device):.2f} GB")
+    results = {
+        "options": {name: str(value) for name, value in asdict(options).items()},
+        "machine": on,
+        "seconds": {name: timing._asdict() for name, timing in timings.items()},
+        "ratio": {"best": ratios[0], "median": ratios[1]},
+        "peak_memory_gb": peak_memory_gb(device),
+    }
+    write_json(options.json, results)
 
 
 def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, Callable]:
@@ -72,12 +81,14 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     synthesiser = Synthesiser(
         BodyModel.load("open"), mean.betas, options.image_size, CameraOptions(), proxy_dtype=dtype
     )
-    training = TrainingOptions(batch_size=options.batch_size, bf16=options.bf16, log_every=10**9)
-    trainer = Trainer(Regressor(mean), synthesiser, MultiTaskLoss(), training, device)
+    training = TrainingOptions(
+        batch_size=options.batch_size, bf16=options.bf16, compile=options.compile
+    )
+    regressor = Regressor(mean, options.resnet_layers)
+    trainer = Trainer(regressor, synthesiser, MultiTaskLoss(), training, device)
     poses = torch.from_numpy(load_poses(OPEN_POSES_VAL).poses[: options.batch_size]).to(device)
     augmentation, generator = AugmentationOptions(), torch.Generator(device).manual_seed(0)
-    ready = trainer.synthesiser(poses, augmentation, generator)
-    proxy = ready.proxy.contiguous(memory_format=trainer.memory_format)
+    proxy = trainer.synthesiser(poses, augmentation, generator).proxy
 
     def network_alone() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
@@ -96,13 +107,12 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     return {"network alone": network_alone, "synthesis": synthesis, "whole step": whole_step}
 
 
-def seconds_of(stage: Callable, device: torch.device) -> float:
-    """How long a stage takes, the device's unfinished work included."""
-    start = time.perf_counter()
-    stage()
+def peak_memory_gb(device: torch.device) -> float:
+    """The most memory that was in use: of the GPU, else of this process."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    per_unit = 1 if sys.platform == "darwin" else 1024  # bytes; Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * per_unit / 1e9
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from augmentation.body import apply_vertex_noise, draw_betas, draw_vertex_noise
+from augmentation.body import draw_betas, draw_vertex_noise
 from augmentation.camera import (
     apply_truncation,
     draw_camera_shift,
@@ -25,7 +25,7 @@ from utils.cameras import perspective_intrinsics, pixels_to_norm, project_perspe
 from utils.constants import constant, pick
 from utils.crops import (
     CROP_SCALE,
-    boxes_of_points,
+    boxes_of_bodies,
     crop_intrinsics,
     points_to_crops,
     square_crops,
@@ -55,9 +55,8 @@ class SyntheticBatch(NamedTuple):
 
 
 class View(NamedTuple):
-    """Where the camera stands and what of its picture is kept."""
+    """What of the camera's picture is kept."""
 
-    cam_t: Tensor  # (B, 3) metres
     crops: Tensor  # (B, 3) pixels of the whole picture
     frame: Tensor  # (B, 4) x0, y0, x1, y1: pixels of the crop that the picture reaches
 
@@ -123,17 +122,18 @@ class Synthesiser(nn.Module):
                 betas = draw_betas(augmentation, self.mean_betas, len(poses), generator)
         pose_rotmats = axis_angle_to_rotmat(poses.unflatten(1, (-1, 3)))
         body = self.body_model(betas, pose_rotmats)
-        rendered = body.vertices
+        cam_t = self._choose_camera(len(poses), augmentation, generator)
+        rendered_cam = body.vertices + cam_t[:, None]
         if augmentation is not None:
-            noise = draw_vertex_noise(augmentation, *rendered.shape[:2], generator)
-            rendered = apply_vertex_noise(rendered, noise)
-        view = self._choose_view(rendered, augmentation, generator)
+            noise = draw_vertex_noise(augmentation, *rendered_cam.shape[:2], generator)
+            rendered_cam[..., :2] += noise
+        view = self._choose_view(rendered_cam, augmentation, generator)
 
         cam_k = crop_intrinsics(self.cam_k, view.crops, self.image_size)
-        joints3d_cam = pick(body.joints3d, COCO17_IN_90) + view.cam_t[:, None]
+        joints3d_cam = pick(body.joints3d, COCO17_IN_90) + cam_t[:, None]
         joints2d_px = project_perspective(joints3d_cam, cam_k)
         visibility = inside_image(joints2d_px, self.image_size) & _inside(joints2d_px, view.frame)
-        parts = self.rasteriser.part_segmentation(rendered + view.cam_t[:, None], cam_k)
+        parts = self.rasteriser.part_segmentation(rendered_cam, cam_k)
         if augmentation is not None and augmentation.truncate > 0:
             parts = parts * _frame_mask(view.frame, self.image_size)
         silhouettes = parts > 0
@@ -158,17 +158,22 @@ class Synthesiser(nn.Module):
         proxy = make_proxy(silhouettes, joints2d_px, visibility, self.proxy_dtype)
         return SyntheticBatch(proxy, target)
 
-    def _choose_view(
-        self, vertices: Tensor, augmentation: AugmentationOptions | None, generator: Generator
-    ) -> View:
-        """Places the camera, and the crop around what is seen of the person."""
-        batch = len(vertices)
+    def _choose_camera(
+        self, batch: int, augmentation: AugmentationOptions | None, generator: Generator
+    ) -> Tensor:
+        """(B, 3) metres from the camera to the body's origin."""
         cam_t = self.mean_cam_t.expand(batch, -1)
-        scale, shift = CROP_SCALE, 0.0
         if augmentation is not None:
             cam_t = cam_t + draw_camera_shift(augmentation, batch, generator)
-        points_px = project_perspective(vertices + cam_t[:, None], self.cam_k)
-        boxes = boxes_of_points(points_px)
+        return cam_t
+
+    def _choose_view(
+        self, vertices_cam: Tensor, augmentation: AugmentationOptions | None, generator: Generator
+    ) -> View:
+        """Places the crop around what is seen of the person."""
+        batch = len(vertices_cam)
+        scale, shift = CROP_SCALE, 0.0
+        boxes = boxes_of_bodies(vertices_cam, self.cam_k)
         unlimited = (-torch.inf, -torch.inf, torch.inf, torch.inf)
         frame = constant(unlimited, boxes.device).expand(batch, -1)
         if augmentation is not None:
@@ -181,7 +186,7 @@ class Synthesiser(nn.Module):
             shift = variation.shift * side[:, None]
         crops = square_crops(boxes, scale, shift)
         corners = points_to_crops(frame.unflatten(1, (2, 2)), crops, self.image_size)
-        return View(cam_t, crops, corners.flatten(1))
+        return View(crops, corners.flatten(1))
 
 
 def _inside(points: Tensor, boxes: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 
 
 class BufferPool:
-    """Hands out zeroed arrays, and hands them out again when nobody holds them any more.
+    """Hands out arrays, and hands them out again when nobody holds them any more.
 
     "Holds" is meant exactly: a tensor that shares an array's memory, or anything that autograd
     keeps of it, keeps the array. Used from one thread at a time.
@@ -24,15 +24,14 @@ class BufferPool:
         self._kept = kept
         self._free: list[np.ndarray] = []
 
-    def zeros(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        """An array of zeros, whole and writable."""
+    def empty(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """An array that holds anything."""
         for index, array in enumerate(self._free):
             if array.shape == shape and array.dtype == dtype:
-                array = self._free.pop(index)
-                array.fill(0)
+                del self._free[index]
                 break
         else:
-            array = np.zeros(shape, dtype)
+            array = np.empty(shape, dtype)
         # The view is what is held; when it dies, the array beneath it is free.
         view = array[...]
         weakref.finalize(view, self._take_back, array)

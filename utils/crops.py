@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.cameras import project_perspective
 from utils.constants import constant
 
 CROP_SCALE = 1.2  # side of the crop over the longer side of the person's tight box
@@ -25,6 +26,24 @@ def boxes_of_points(points_px: Tensor) -> Tensor:
     # Coordinate by coordinate in one piece each: several times faster than across them.
     low, high = torch.aminmax(points_px.transpose(1, 2).contiguous(), dim=-1)
     return torch.cat([low, high], dim=-1)
+
+
+def boxes_of_bodies(vertices_cam: Tensor, cam_k: Tensor) -> Tensor:
+    """Tight boxes (x0, y0, x1, y1) around what a pinhole camera sees of point sets.
+
+    The same as projecting all the points, without projecting them: their extremes are enough.
+
+    Args:
+        vertices_cam: (B, N, 3) metres, camera frame, z > 0.
+        cam_k: (3, 3) or (B, 3, 3) intrinsics without skew, pixels.
+
+    Returns:
+        (B, 4) pixels.
+    """
+    slopes = vertices_cam[..., :2] / vertices_cam[..., 2:]
+    corners = boxes_of_points(slopes).unflatten(1, (2, 2))  # (B, 2, 2)
+    corners = torch.cat([corners, torch.ones_like(corners[..., :1])], dim=-1)
+    return project_perspective(corners, cam_k).flatten(1)
 
 
 def boxes_of_silhouettes(silhouettes: Tensor) -> Tensor:

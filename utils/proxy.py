@@ -82,7 +82,7 @@ def _write_on_cpu(
     """The same proxy by a compiled kernel that touches little but the pixels that are not zero."""
     halved = dtype == torch.bfloat16
     shape = (*silhouettes.shape, 1 + profiles.shape[1])
-    proxy = _PROXIES.zeros(shape, np.uint16 if halved else np.float32)
+    proxy = _PROXIES.empty(shape, np.uint16 if halved else np.float32)
     write = proxy_kernels.write_bfloat16 if halved else proxy_kernels.write_float32
     masks, curves = silhouettes.contiguous().numpy(), profiles.contiguous().numpy()
     in_threads(

@@ -1,4 +1,4 @@
-"""The proxy representation written on the CPU: only the pixels that are not zero are touched."""
+"""The proxy representation written on the CPU: zeros, then only the pixels that are not zero."""
 
 import numba
 import numpy as np
@@ -6,16 +6,16 @@ import numpy as np
 
 @numba.njit(nogil=True, cache=True)
 def write_float32(proxy, silhouettes, profiles, floor):
-    """Writes silhouettes and heatmaps into zeros.
+    """Writes silhouettes and heatmaps.
 
     Args:
-        proxy: (B, S, S, 1 + J) float32, zero.
+        proxy: (B, S, S, 1 + J) float32, written over.
         silhouettes: (B, S, S) bool.
         profiles: (B, J, 2, S) float32, each joint's Gaussian along x and along y.
         floor: float32, products up to it are cut off.
     """
     for sample in range(len(proxy)):
-        _write_silhouette(proxy[sample], silhouettes[sample], np.float32(1))
+        _clear_and_write_silhouette(proxy[sample], silhouettes[sample], np.float32(1))
         for joint in range(profiles.shape[1]):
             along_x, along_y = profiles[sample, joint, 0], profiles[sample, joint, 1]
             x0, x1 = _support(along_x, floor)
@@ -32,7 +32,7 @@ def write_bfloat16(proxy, silhouettes, profiles, floor):
     """`write_float32` for bfloat16 numbers, which numpy does not know: `proxy` holds their bits.
 
     Args:
-        proxy: (B, S, S, 1 + J) uint16, zero.
+        proxy: (B, S, S, 1 + J) uint16, written over.
         silhouettes: (B, S, S) bool.
         profiles: (B, J, 2, S) float32.
         floor: float32.
@@ -40,7 +40,7 @@ def write_bfloat16(proxy, silhouettes, profiles, floor):
     bits = np.empty(1, np.uint32)
     value = bits.view(np.float32)
     for sample in range(len(proxy)):
-        _write_silhouette(proxy[sample], silhouettes[sample], np.uint16(0x3F80))  # 1.0
+        _clear_and_write_silhouette(proxy[sample], silhouettes[sample], np.uint16(0x3F80))  # 1.0
         for joint in range(profiles.shape[1]):
             along_x, along_y = profiles[sample, joint, 0], profiles[sample, joint, 1]
             x0, x1 = _support(along_x, floor)
@@ -55,7 +55,8 @@ def write_bfloat16(proxy, silhouettes, profiles, floor):
 
 
 @numba.njit(nogil=True, cache=True)
-def _write_silhouette(proxy, silhouette, one):
+def _clear_and_write_silhouette(proxy, silhouette, one):
+    proxy[:] = 0  # sample by sample: what is written next is still in the cache
     for row in range(silhouette.shape[0]):
         for column in range(silhouette.shape[1]):
             if silhouette[row, column]:

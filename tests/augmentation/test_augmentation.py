@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from augmentation.body import apply_vertex_noise, draw_betas, draw_vertex_noise
+from augmentation.body import draw_betas, draw_vertex_noise
 from augmentation.camera import (
     apply_truncation,
     draw_camera_shift,
@@ -38,9 +38,7 @@ def test_uniform_betas_fill_their_range(generator):
 
 def test_vertex_noise_is_in_the_image_plane(generator):
     noise = draw_vertex_noise(AugmentationOptions(vertex_noise=0.01), 4, 1000, generator)
-    moved = apply_vertex_noise(torch.ones(4, 1000, 3), noise)
-    assert (moved[..., 2] == 1).all()
-    torch.testing.assert_close(moved[..., :2], 1 + noise)
+    assert noise.shape == (4, 1000, 2)
     assert 0.0099 < noise.abs().max() <= 0.01
 
 

@@ -3,7 +3,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from utils.command_line import parse_options
+from utils.command_line import STOPPED, WRONG_USE, parse_options, run_script
+from utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,33 @@ def test_help_ends_well(monkeypatch, capsys):
         _parse(monkeypatch, "--help")
     assert end.value.code == 0
     assert "Does something." in capsys.readouterr().out
+
+
+def _raise(error: BaseException) -> int:
+    raise error
+
+
+def test_a_script_that_ends_by_itself_keeps_its_status(capsys):
+    assert run_script(lambda: 3) == 3
+    assert run_script(lambda: 0) == 0
+    assert run_script(lambda: None) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_the_user_can_mend_is_one_line_with_the_programs_name(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["somewhere/run_something.py"])
+    error = InputError("no folder here;\ngive another")
+    assert run_script(lambda: _raise(error)) == WRONG_USE == 2
+    assert capsys.readouterr().err == "run_something.py: no folder here; give another\n"
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run_something.py"])
+    status = run_script(lambda: _raise(KeyboardInterrupt()), stopped="stopped; --resume goes on")
+    assert status == STOPPED == 130
+    assert capsys.readouterr().err == "run_something.py: stopped; --resume goes on\n"
+
+
+def test_a_fault_of_the_programs_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_script(lambda: 1 // 0)

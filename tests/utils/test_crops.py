@@ -2,6 +2,7 @@ import torch
 
 from utils.cameras import perspective_intrinsics, project_perspective
 from utils.crops import (
+    boxes_of_bodies,
     boxes_of_points,
     boxes_of_silhouettes,
     crop_intrinsics,
@@ -61,3 +62,11 @@ def test_outside_the_picture_is_background_and_nothing_is_stretched():
 def test_boxes_of_points():
     points = torch.tensor([[[1.0, 5], [3, 2], [2, 9]]])
     assert boxes_of_points(points).tolist() == [[1, 2, 3, 9]]
+
+
+def test_boxes_of_bodies_are_those_of_their_projections():
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(3, 50, 3, generator=generator) + torch.tensor([0.3, 0.1, 9])
+    cam_k = torch.tensor([[500.0, 0, 130], [0, 450, 120], [0, 0, 1]])
+    expected = boxes_of_points(project_perspective(points, cam_k))
+    torch.testing.assert_close(boxes_of_bodies(points, cam_k), expected)
