@@ -2,7 +2,8 @@
 
 All arithmetic is float32 in a fixed order and nothing may be fused or reassociated (no fastmath):
 the edge functions are exactly antisymmetric in float32, and only so do two faces that share an
-edge leave no gap between them. `torch_rasteriser.py` does the same operations in the same order.
+edge leave no gap between them. The torch and Triton rasterisers do the same operations in the same
+order.
 """
 
 from collections.abc import Callable
@@ -16,17 +17,21 @@ _ONE = np.float32(1.0)
 _INFINITY = np.float32(np.inf)
 _NEXT = np.uint32(1)
 
-# Kinds of faces by their box of pixels: rows * _SMALL + columns (each less one), then the others.
-_SMALL = np.float32(4)
-_LARGE = 16  # more than 4 rows or columns
-_NOTHING = 17  # no pixel centre
+_EMPTY = np.int64((0x7F800000 << 32) | 0xFFFFFFFF)  # unpacks to depth inf and face -1
+
+# Kinds of faces by their box of pixels: rows * _SIDE + columns (each less one), then the others.
+_SIDE = 8
+_SMALL = np.float32(_SIDE)
+_LARGE = _SIDE * _SIDE  # more than 8 rows or columns
+_NOTHING = _LARGE + 1  # no pixel centre
+_LANES = 16  # small faces drawn side by side: float32 numbers in the widest vector register
 
 
 def _compiled(function: Callable) -> Callable:
     """Compile at the first call, and keep the result on disk where a folder can be written.
 
     numba tries `__pycache__` beside this file, then the user's cache folder. Where neither can be
-    written it refuses to compile at all, so then every process compiles anew (about 3 s).
+    written it refuses to compile at all, so then every process compiles anew (about 4 s).
     """
     options = {"nogil": True, "error_model": "numpy"}  # numpy: x / 0 is inf or nan, not an error
     try:
@@ -60,8 +65,8 @@ def _project(vertices, cam_k, projected):
 def _sort_by_box_size(projected, faces, height, width, boxes, order):
     """Write every face's box of pixels, and the faces that hold a pixel centre, by size of box.
 
-    Drawing faces of one size after another lets the processor foresee how often the loops over
-    rows and columns turn; in the mesh's own order most of the time goes into wrong guesses.
+    Faces with boxes of one size can be drawn side by side; and the processor foresees how often
+    the loops over rows and columns turn.
 
     Args:
         projected: (V, 4) from `_project`.
@@ -72,7 +77,7 @@ def _sort_by_box_size(projected, faces, height, width, boxes, order):
         order: (F,) uint32, written: the faces to draw come first.
 
     Returns:
-        How many faces are to be drawn.
+        (_NOTHING + 2,) uint32, where each kind of face ends in `order`.
     """
     last_column, last_row = np.float32(width - 1), np.float32(height - 1)
     kinds = np.empty(faces.shape[0], np.uint8)
@@ -97,49 +102,149 @@ def _sort_by_box_size(projected, faces, height, width, boxes, order):
         starts[kind + _NEXT] += _NEXT
     for kind in range(_NOTHING + 1):
         starts[kind + 1] += starts[kind]
-    drawn = starts[_NOTHING]
     for face in range(faces.shape[0]):
         place = starts[kinds[face]]
         order[place] = face
-        starts[kinds[face]] = place + _NEXT
-    return drawn
+        starts[kinds[face]] = place + _NEXT  # in the end, where the kind ends
+    return starts
 
 
 @_compiled
-def _draw_faces(projected, faces, face_parts, clip, boxes, order, depth, face_index, parts):
-    """Draw the faces listed in `order` into one sample's (H, W) buffers.
+def _fragment(corner_a, corner_b, corner_c, x, y, clip):
+    """Depth of a face at the pixel centre (x, y), inf where it does not reach or does not count.
 
-    A pixel is written whether it changes or not, and conditions are joined by & and not by `and`:
-    the processor cannot foresee which faces reach a pixel, so nothing branches on it.
+    The corners are (u, v, 1/z).
     """
-    near, far = clip
+    x_a, x_b, x_c = corner_a[0] - x, corner_b[0] - x, corner_c[0] - x
+    y_a, y_b, y_c = corner_a[1] - y, corner_b[1] - y, corner_c[1] - y
+    w_a = x_b * y_c - y_b * x_c
+    w_b = x_c * y_a - y_c * x_a
+    w_c = x_a * y_b - y_a * x_b
+    area = (w_a + w_b) + w_c
+    # nan where the area is 0
+    z = area / ((w_a * corner_a[2] + w_b * corner_b[2]) + w_c * corner_c[2])
+    inside = ((w_a >= _ZERO) & (w_b >= _ZERO) & (w_c >= _ZERO)) | (
+        (w_a <= _ZERO) & (w_b <= _ZERO) & (w_c <= _ZERO)
+    )
+    return z if inside & (clip[0] < z) & (z < clip[1]) else _INFINITY
+
+
+@_compiled
+def _packed(z, face):
+    """The z-buffer's number: bits of positive floats sort as the floats do.
+
+    The least number is the nearest fragment and, at equal depth, the lowest face.
+    """
+    return (np.int64(np.float32(z).view(np.int32)) << 32) | np.int64(face)
+
+
+@_compiled
+def _gather(projected, faces, boxes, order, corners):
+    """Write what `_fragments_of` needs of the faces in `order` into the lanes of `corners`."""
+    for lane in range(order.shape[0]):
+        face = order[lane]
+        for corner in range(3):
+            vertex = faces[face, corner]
+            for axis in range(3):
+                corners[3 * corner + axis, lane] = projected[vertex, axis]
+        corners[9, lane], corners[10, lane] = boxes[face, 0], boxes[face, 2]
+
+
+@_compiled
+def _fragments_of(corners, rows, columns, clip, depths):
+    """Write the depths of `_LANES` faces at every pixel of their boxes, by vector instructions.
+
+    Args:
+        corners: (11, _LANES) u, v, 1/z of three corners, first column and first row of the box.
+        rows: of every box.
+        columns: of every box.
+        clip: (near, far).
+        depths: (rows * columns or more, _LANES) float32, written.
+    """
+    for row in range(rows):
+        for column in range(columns):
+            for lane in range(_LANES):
+                x = (corners[9, lane] + np.float32(column)) + _HALF
+                y = (corners[10, lane] + np.float32(row)) + _HALF
+                corner_a = (corners[0, lane], corners[1, lane], corners[2, lane])
+                corner_b = (corners[3, lane], corners[4, lane], corners[5, lane])
+                corner_c = (corners[6, lane], corners[7, lane], corners[8, lane])
+                z = _fragment(corner_a, corner_b, corner_c, x, y, clip)
+                depths[row * columns + column, lane] = z
+
+
+@_compiled
+def _draw_alike(projected, faces, clip, boxes, order, rows, columns, z_buffer):
+    """Draw the faces listed in `order`, whose boxes all have so many rows and columns.
+
+    The fragments that count are listed before they are written: the processor cannot foresee which
+    they are, so nothing branches on it.
+    """
+    width = np.uint32(z_buffer.shape[1])
+    pixels = z_buffer.reshape(-1)
+    corners = np.zeros((11, _LANES), np.float32)
+    depths = np.empty((_LARGE, _LANES), np.float32)
+    hit_pixels = np.empty(_LARGE * _LANES + 1, np.uint32)  # one more: written before it is counted
+    hit_numbers = np.empty(_LARGE * _LANES + 1, np.int64)
+    for start in range(0, order.shape[0], _LANES):
+        some = order[start : start + _LANES]
+        _gather(projected, faces, boxes, some, corners)
+        _fragments_of(corners, rows, columns, clip, depths)
+        hits = np.uint32(0)
+        for lane in range(some.shape[0]):
+            face = some[lane]
+            pixel = np.uint32(boxes[face, 2]) * width + np.uint32(boxes[face, 0])
+            i = np.uint32(0)
+            for _ in range(rows):
+                for column in range(columns):
+                    z = depths[i, lane]
+                    hit_pixels[hits] = pixel + column
+                    hit_numbers[hits] = _packed(z, face)
+                    hits += np.uint32(z < _INFINITY)
+                    i += _NEXT
+                pixel += width
+        for i in range(hits):
+            pixel = hit_pixels[i]
+            pixels[pixel] = min(pixels[pixel], hit_numbers[i])
+
+
+@_compiled
+def _draw_large(projected, faces, clip, boxes, order, z_buffer):
+    """Draw the faces listed in `order`, one after the other."""
     for face in order:
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-        u_a, v_a, iz_a = projected[a, 0], projected[a, 1], projected[a, 2]
-        u_b, v_b, iz_b = projected[b, 0], projected[b, 1], projected[b, 2]
-        u_c, v_c, iz_c = projected[c, 0], projected[c, 1], projected[c, 2]
+        corner_a = (projected[a, 0], projected[a, 1], projected[a, 2])
+        corner_b = (projected[b, 0], projected[b, 1], projected[b, 2])
+        corner_c = (projected[c, 0], projected[c, 1], projected[c, 2])
         left, end_column = np.uint32(boxes[face, 0]), np.uint32(boxes[face, 1]) + _NEXT
         top, end_row = np.uint32(boxes[face, 2]), np.uint32(boxes[face, 3]) + _NEXT
         for row in range(top, end_row):
             y = np.float32(row) + _HALF
-            y_a, y_b, y_c = v_a - y, v_b - y, v_c - y
             for column in range(left, end_column):
                 x = np.float32(column) + _HALF
-                x_a, x_b, x_c = u_a - x, u_b - x, u_c - x
-                w_a = x_b * y_c - y_b * x_c
-                w_b = x_c * y_a - y_c * x_a
-                w_c = x_a * y_b - y_a * x_b
-                area = (w_a + w_b) + w_c
-                z = area / ((w_a * iz_a + w_b * iz_b) + w_c * iz_c)  # nan where the area is 0
-                inside = ((w_a >= _ZERO) & (w_b >= _ZERO) & (w_c >= _ZERO)) | (
-                    (w_a <= _ZERO) & (w_b <= _ZERO) & (w_c <= _ZERO)
-                )
-                old_z, old_face = depth[row, column], face_index[row, column]
-                nearer = (z < old_z) | ((z == old_z) & (np.int32(face) < old_face))
-                hit = inside & (near < z) & (z < far) & nearer
-                depth[row, column] = z if hit else old_z
-                face_index[row, column] = np.int32(face) if hit else old_face
-                parts[row, column] = face_parts[face] if hit else parts[row, column]
+                z = _fragment(corner_a, corner_b, corner_c, x, y, clip)
+                number = _packed(z, face) if z < _INFINITY else _EMPTY
+                z_buffer[row, column] = min(z_buffer[row, column], number)
+
+
+@_compiled
+def _resolve(z_buffer, face_parts, parts):
+    """Write the label of what is nearest."""
+    for row in range(z_buffer.shape[0]):
+        for column in range(z_buffer.shape[1]):
+            number = z_buffer[row, column]
+            drawn = number != _EMPTY
+            parts[row, column] = face_parts[np.uint32(number)] if drawn else np.uint8(0)
+
+
+@_compiled
+def _unpack(z_buffer, depth, face_index):
+    """Write depth and face of what is nearest."""
+    for row in range(z_buffer.shape[0]):
+        for column in range(z_buffer.shape[1]):
+            number = z_buffer[row, column]
+            depth[row, column] = np.int32(number >> 32).view(np.float32)
+            face_index[row, column] = np.int32(number)  # the low half
 
 
 @_compiled
@@ -152,8 +257,8 @@ def rasterise_samples(vertices, cam_k, faces, face_parts, clip, depth, face_inde
         faces: (F, 3) uint32.
         face_parts: (F,) uint8.
         clip: (near, far), float32, metres.
-        depth: (N or 1, H, W) float32, written; a single image is scratch used by every sample.
-        face_index: (N or 1, H, W) int32, written; likewise.
+        depth: (N, H, W) float32, written; or (0, H, W), then it and `face_index` are not written.
+        face_index: (N, H, W) int32, written; or (0, H, W).
         parts: (N, H, W) uint8, written.
 
     Returns:
@@ -163,15 +268,20 @@ def rasterise_samples(vertices, cam_k, faces, face_parts, clip, depth, face_inde
     boxes = np.empty((faces.shape[0], 4), np.float32)
     order = np.empty(faces.shape[0], np.uint32)
     height, width = parts.shape[1:]
+    z_buffer = np.empty((height, width), np.int64)
     not_finite = 0
     for sample in range(vertices.shape[0]):
-        image = (depth[sample % depth.shape[0]], face_index[sample % face_index.shape[0]])
-        image[0][:] = _INFINITY
-        image[1][:] = -1
-        parts[sample] = 0
+        z_buffer[:] = _EMPTY
         not_finite += _project(vertices[sample], cam_k[sample], projected)
-        drawn = _sort_by_box_size(projected, faces, height, width, boxes, order)
-        _draw_faces(
-            *(projected, faces, face_parts, clip, boxes, order[:drawn]), *image, parts[sample]
-        )
+        ends = _sort_by_box_size(projected, faces, height, width, boxes, order)
+        start = np.uint32(0)
+        for kind in range(_LARGE):
+            alike = order[start : ends[kind]]
+            rows, columns = np.uint32(kind // _SIDE + 1), np.uint32(kind % _SIDE + 1)
+            _draw_alike(projected, faces, clip, boxes, alike, rows, columns, z_buffer)
+            start = ends[kind]
+        _draw_large(projected, faces, clip, boxes, order[start : ends[_LARGE]], z_buffer)
+        _resolve(z_buffer, face_parts, parts[sample])
+        if depth.shape[0]:
+            _unpack(z_buffer, depth[sample], face_index[sample])
     return not_finite

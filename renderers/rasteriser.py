@@ -13,17 +13,18 @@ The semantics are those of Neural Mesh Renderer 1.1.3, with which the published 
 All of it is float32 arithmetic, the same on every device.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+import warnings
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from renderers import numba_kernels, torch_rasteriser
+from utils.threads import in_threads
+from utils.triton_support import triton_problem
 
-_PIECES_PER_THREAD = 4  # so that threads end together even when other programs delay one of them
+Backend = Literal["auto", "numba", "triton", "torch"]
 
 
 class Fragments(NamedTuple):
@@ -42,9 +43,11 @@ class Fragments(NamedTuple):
 class Rasteriser(nn.Module):
     """Rasterises one mesh topology; the faces are buffers and move with `.to(device)`.
 
-    On the CPU a compiled kernel runs in at most `torch.get_num_threads()` threads that live only
-    during the call, so nothing competes with torch's own threads and calls from several threads
-    are safe. On other devices plain torch operations run. Nothing is differentiable.
+    On the CPU a kernel compiled by numba runs in at most `torch.get_num_threads()` threads that
+    sleep between calls, so nothing competes with torch's own threads and calls from several
+    threads are safe. On CUDA devices Triton kernels run, without synchronisation and, once a first
+    call has compiled them, within CUDA graphs. Elsewhere plain torch operations run. All give the
+    same pictures. Nothing is differentiable.
 
     Args:
         faces: (F, 3) integers, vertex numbers.
@@ -52,6 +55,7 @@ class Rasteriser(nn.Module):
         image_size: pixels, one number for a square image or (height, width).
         near: metres, > 0.
         far: metres, > near; may be inf.
+        backend: what draws, see `choose_backend`.
 
     Raises:
         ValueError: if an argument has another shape, type or range than these.
@@ -64,12 +68,16 @@ class Rasteriser(nn.Module):
         image_size: int | tuple[int, int] = 256,
         near: float = 0.1,
         far: float = 100.0,
+        backend: Backend = "auto",
     ) -> None:
         super().__init__()
         faces, face_parts = _as_integers(faces, "faces"), _as_integers(face_parts, "face_parts")
         _check_topology(faces, face_parts)
         if not 0 < near < far:
             raise ValueError(f"near and far are {near} and {far}; 0 < near < far is needed")
+        if backend not in get_args(Backend):
+            raise ValueError(f"backend is {backend!r}; one of {get_args(Backend)} is needed")
+        self.backend = backend
         self.image_size = _height_and_width(image_size)
         self.clip = (float(near), float(far))
         self.min_vertices = int(faces.max()) + 1 if len(faces) else 0
@@ -88,25 +96,15 @@ class Rasteriser(nn.Module):
             Part segmentation, face index and depth.
 
         Raises:
-            ValueError: on other shapes, types or devices; on the CPU also if a number is not
-                finite. (Elsewhere that would need a synchronisation: there the faces at such
-                vertices are not drawn.)
+            ValueError: on other shapes, types or devices, or where the backend cannot draw; on the
+                CPU also if a number is not finite. (Elsewhere that would need a synchronisation:
+                there the faces at such vertices are not drawn.)
         """
-        self._check_inputs(vertices_cam, cam_k)
-        if vertices_cam.device.type != "cpu":
-            return self._rasterise_torch(vertices_cam, cam_k)
-        size = (len(vertices_cam), *self.image_size)
-        face_index = torch.empty(size, dtype=torch.int32)
-        depth = torch.empty(size, dtype=torch.float32)
-        parts = self._rasterise_cpu(vertices_cam, cam_k, face_index, depth)
-        return Fragments(parts, face_index, depth)
+        return self._rasterise(vertices_cam, cam_k, with_fragments=True)
 
     def part_segmentation(self, vertices_cam: Tensor, cam_k: Tensor) -> Tensor:
         """Only the (B, H, W) uint8 part segmentation of `forward`, with less memory traffic."""
-        self._check_inputs(vertices_cam, cam_k)
-        if vertices_cam.device.type == "cpu":
-            return self._rasterise_cpu(vertices_cam, cam_k)
-        return self._rasterise_torch(vertices_cam, cam_k).part_segmentation
+        return self._rasterise(vertices_cam, cam_k, with_fragments=False).part_segmentation
 
     def extra_repr(self) -> str:
         """Counts and settings, for printing the module."""
@@ -121,6 +119,29 @@ class Rasteriser(nn.Module):
                 f"vertices_cam has {vertices_cam.shape[1]} vertices, but the faces need at least "
                 f"{self.min_vertices}: mesh and rasteriser are of different bodies"
             )
+
+    def _rasterise(self, vertices_cam: Tensor, cam_k: Tensor, with_fragments: bool) -> Fragments:
+        """All pictures; face index and depth may be None without `with_fragments`."""
+        self._check_inputs(vertices_cam, cam_k)
+        backend = choose_backend(self.backend, vertices_cam.device)
+        if backend == "triton":
+            from renderers import triton_rasteriser  # not everywhere installed
+
+            return Fragments(
+                *triton_rasteriser.rasterise(
+                    *(vertices_cam, cam_k, self.faces, self.face_parts),
+                    *(self.image_size, self.clip, with_fragments),
+                )
+            )
+        if backend == "torch":
+            return self._rasterise_torch(vertices_cam, cam_k)
+        if not with_fragments:
+            return Fragments(self._rasterise_cpu(vertices_cam, cam_k), None, None)
+        size = (len(vertices_cam), *self.image_size)
+        face_index = torch.empty(size, dtype=torch.int32)
+        depth = torch.empty(size, dtype=torch.float32)
+        parts = self._rasterise_cpu(vertices_cam, cam_k, face_index, depth)
+        return Fragments(parts, face_index, depth)
 
     def _rasterise_torch(self, vertices_cam: Tensor, cam_k: Tensor) -> Fragments:
         face_index, depth = torch_rasteriser.rasterise(
@@ -145,20 +166,17 @@ class Rasteriser(nn.Module):
         mesh = (self.faces.numpy().view(np.uint32), self.face_parts.numpy())
         clip = (np.float32(self.clip[0]), np.float32(self.clip[1]))
         parts = torch.empty((len(vertices), *self.image_size), dtype=torch.uint8)
+        if depth is None or face_index is None:  # an empty batch of them: not wanted
+            depth = torch.empty((0, *self.image_size), dtype=torch.float32)
+            face_index = torch.empty((0, *self.image_size), dtype=torch.int32)
 
         def rasterise_piece(piece: slice) -> int:
-            # What nobody asked for goes to one small scratch image, which stays in the cache.
-            scratch = (1, *self.image_size)
-            z_buffer = np.empty(scratch, np.float32) if depth is None else depth[piece].numpy()
-            face_buffer = (
-                np.empty(scratch, np.int32) if face_index is None else face_index[piece].numpy()
-            )
-            images = (z_buffer, face_buffer, parts[piece].numpy())
+            images = (image[piece].numpy() for image in (depth, face_index, parts))
             return numba_kernels.rasterise_samples(
                 vertices[piece], intrinsics[piece], *mesh, clip, *images
             )
 
-        not_finite = sum(_in_threads(rasterise_piece, len(vertices)))
+        not_finite = sum(in_threads(rasterise_piece, len(vertices)))
         if not_finite:
             raise ValueError(
                 f"vertices_cam has {not_finite} vertices (of {vertices.size // 3}) that are not "
@@ -167,19 +185,34 @@ class Rasteriser(nn.Module):
         return parts
 
 
-def _in_threads(work: Callable[[slice], int], count: int) -> list[int]:
-    """`work(slice)` over pieces of range(count), in as many threads as torch uses.
+def choose_backend(wanted: Backend, device: torch.device) -> Backend:
+    """What draws on a device: "numba" on the CPU, "triton" on CUDA devices, "torch" elsewhere.
 
-    Not numba's own parallel loops: one of its thread pools aborts the program when two Python
-    threads enter it, another keeps spinning on the cores that torch needs next.
+    Args:
+        wanted: "auto" for that choice; another name is returned if it can draw there. "torch" can
+            everywhere, "triton" also on the CPU in Triton's interpreter (TRITON_INTERPRET=1 in the
+            environment).
+        device: of the vertices.
+
+    Raises:
+        ValueError: if what is wanted cannot draw there.
     """
-    threads = min(torch.get_num_threads(), count)
-    if threads <= 1:
-        return [work(slice(0, count))] if count else []
-    length = -(-count // (threads * _PIECES_PER_THREAD))
-    pieces = [slice(start, min(start + length, count)) for start in range(0, count, length)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, pieces))
+    if wanted == "numba" and device.type != "cpu":
+        raise ValueError(f'backend "numba" draws on the CPU, but the tensors are on {device}')
+    if wanted == "triton" and (problem := triton_problem(device.type)):
+        raise ValueError(f'backend "triton" cannot draw on {device}: {problem}')
+    if wanted != "auto":
+        return wanted
+    if device.type == "cpu":
+        return "numba"
+    if device.type != "cuda":
+        return "torch"
+    if problem := triton_problem(device.type):
+        warnings.warn(
+            f"rasterising on {device} by torch operations, which is slow: {problem}", stacklevel=2
+        )
+        return "torch"
+    return "triton"
 
 
 def _height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:

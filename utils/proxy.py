@@ -11,6 +11,7 @@ from utils import proxy_kernels
 from utils.buffers import BufferPool
 from utils.joints import COCO17
 from utils.threads import in_threads
+from utils.triton_support import triton_problem
 
 REFERENCE_SIZE = 256  # pixel-valued settings are given for crops of this side and scale with it
 HEATMAP_STD = 4.0  # px at REFERENCE_SIZE
@@ -52,6 +53,10 @@ def make_proxy(
     floor = math.exp(-(HEATMAP_RADIUS**2) / (2 * HEATMAP_STD**2))
     if silhouettes.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
         return _write_on_cpu(silhouettes, profiles, floor, dtype)
+    if silhouettes.device.type == "cuda" and triton_problem("cuda") is None:
+        from utils.proxy_triton import write_proxy  # not everywhere installed
+
+        return write_proxy(silhouettes, profiles, floor, dtype)
     return _write_anywhere(silhouettes, profiles, floor, dtype)
 
 

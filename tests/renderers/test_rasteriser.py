@@ -1,15 +1,33 @@
-"""The rasteriser against a brute-force reference, pixel by pixel: compiled and torch paths."""
+"""The rasteriser's backends against a brute-force reference, pixel by pixel.
+
+Triton's kernels run in its interpreter here, in a process of their own: it is slow, so meshes are
+small. `test_triton_rasteriser.py` has what is special about them.
+"""
+
+import importlib.util
+import itertools
+import sys
 
 import numpy as np
 import pytest
 import torch
 import trimesh
 
+from renderers import rasteriser as rasteriser_module
 from renderers import torch_rasteriser
-from renderers.rasteriser import Fragments, Rasteriser
+from renderers.rasteriser import Fragments, Rasteriser, choose_backend
+from tests.triton_interpreter import interpreted
+from utils.triton_support import triton_problem
 
 SIZE = 32
-PATHS = ["compiled", "torch"]
+TRITON = pytest.param(
+    "triton",
+    marks=pytest.mark.skipif(
+        importlib.util.find_spec("triton") is None, reason="triton is not installed"
+    ),
+)
+QUICK_PATHS = ["numba", "torch"]
+PATHS = [*QUICK_PATHS, TRITON]
 
 
 def brute_force(vertices, cam_k, faces, face_parts, size, near, far):
@@ -64,16 +82,16 @@ def labels_of(faces):
 
 
 def render(path, vertices, cam_k, faces, image_size=SIZE, face_parts=None, **clip) -> Fragments:
-    """One picture or a batch by one of the paths; `vertices` (V, 3) or (B, V, 3)."""
+    """One picture or a batch by one of the backends; `vertices` (V, 3) or (B, V, 3)."""
     vertices = torch.as_tensor(np.asarray(vertices, np.float32))
     vertices = vertices if vertices.ndim == 3 else vertices[None]
     cam_k = torch.as_tensor(np.asarray(cam_k, np.float32)).expand(len(vertices), 3, 3)
     faces = np.asarray(faces)
     face_parts = labels_of(faces) if face_parts is None else face_parts
-    rasteriser = Rasteriser(faces, np.asarray(face_parts), image_size, **clip)
-    if path == "compiled":
-        return rasteriser(vertices, cam_k)
-    return rasteriser._rasterise_torch(vertices, cam_k)
+    rasteriser = Rasteriser(faces, np.asarray(face_parts), image_size, **clip, backend=path)
+    if path == "triton":
+        return interpreted(Rasteriser.forward, rasteriser, vertices, cam_k)
+    return rasteriser(vertices, cam_k)
 
 
 def assert_equals_brute_force(path, vertices, cam_k, faces, size=(SIZE, SIZE), near=0.1, far=100.0):
@@ -105,8 +123,13 @@ def closed_mesh(name):
     return mesh.vertices @ turn.T, mesh.faces
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("name", ["icosphere", "torus", "box"])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        *itertools.product(QUICK_PATHS, ["icosphere", "torus", "box"]),
+        pytest.param("triton", "torus", marks=TRITON.marks),
+    ],
+)
 @pytest.mark.parametrize("offset", [(0, 0, 1.6), (0.5, -0.4, 1.5), (0.1, 0.05, 0.9)])
 def test_closed_meshes_equal_brute_force(path, name, offset):
     """Whole in the picture, cut by its border, and larger than the picture."""
@@ -115,7 +138,7 @@ def test_closed_meshes_equal_brute_force(path, name, offset):
     assert 0.05 < out.silhouette.float().mean() <= 1
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", QUICK_PATHS)
 def test_closed_mesh_has_no_holes(path):
     """A sphere's silhouette is the disc that its contour bounds, and its depth the sphere's."""
     mesh = trimesh.creation.icosphere(subdivisions=5, radius=0.5)
@@ -136,7 +159,7 @@ def test_closed_mesh_has_no_holes(path):
 def test_shared_edges_leave_no_gap(path):
     """A fan of slivers around a random point covers its square wholly, wherever the edges fall."""
     rng = np.random.default_rng(0)
-    for _ in range(20):
+    for _ in range(1 if path == "triton" else 20):
         rim = np.sort(rng.uniform(0, 2 * np.pi, 40))
         rim = np.concatenate([rim, np.arange(4) * np.pi / 2])
         rim.sort()
@@ -194,7 +217,8 @@ def test_edge_on_faces(path):
     vertices = rng.uniform([-0.4, -0.4, 1], [0.4, 0.4, 2], (60, 3))
     vertices[::2, 0] = 0  # on the plane x = 0, which holds the camera
     vertices[1::4, 0] = rng.uniform(-1e-6, 1e-6, 15)
-    faces = rng.permuted(np.tile(np.arange(60), (200, 1)), axis=1)[:, :3]
+    n_faces = 70 if path == "triton" else 200
+    faces = rng.permuted(np.tile(np.arange(60), (n_faces, 1)), axis=1)[:, :3]
     assert_equals_brute_force(path, vertices, camera(), faces)
     edge_on = np.array([[0, 2, 4], [6, 8, 10]])  # u = 16 for all: on a pixel border, no centre
     assert not render(path, vertices, camera(), edge_on).silhouette.any()
@@ -308,7 +332,8 @@ def test_random_soup_equals_brute_force(path):
     rng = np.random.default_rng(2)
     vertices = rng.uniform([-2, -2, -0.5], [2, 2, 4], (90, 3))
     vertices[:30] = np.round(vertices[:30] * 4) / 4  # exact ties and centres on edges
-    faces = rng.permuted(np.tile(np.arange(90), (300, 1)), axis=1)[:, :3]
+    n_faces = 70 if path == "triton" else 300
+    faces = rng.permuted(np.tile(np.arange(90), (n_faces, 1)), axis=1)[:, :3]
     cam_k = camera()
     cam_k[0, 1] = 1.5
     assert_equals_brute_force(path, vertices, cam_k, faces, near=0.5, far=3.0)
@@ -345,7 +370,8 @@ def test_batch_equals_one_by_one(path, monkeypatch):
     monkeypatch.setattr(torch_rasteriser, "CANDIDATES_AT_ONCE", 1000)
     vertices, faces = closed_mesh("torus")
     rng = np.random.default_rng(3)
-    batch = vertices + rng.uniform([-0.4, -0.4, 1], [0.4, 0.4, 2], (19, 1, 3))
+    count = 2 if path == "triton" else 19
+    batch = vertices + rng.uniform([-0.4, -0.4, 1], [0.4, 0.4, 2], (count, 1, 3))
     together = render(path, batch, camera(), faces)
     for i, sample in enumerate(batch):
         alone = render(path, sample, camera(), faces)
@@ -361,12 +387,60 @@ def test_samples_have_their_own_intrinsics():
     assert out.silhouette.sum(dim=(1, 2)).tolist() == [8 * 8, 16 * 16]
 
 
-def test_both_paths_agree_on_many_small_faces():
+def test_quick_paths_agree_on_many_small_faces():
     mesh = trimesh.creation.icosphere(subdivisions=4, radius=0.5)
     vertices = mesh.vertices + np.array([0.1, 0.2, 2.0])
-    pictures = [render(path, vertices, camera((64, 64)), mesh.faces, 64) for path in PATHS]
+    pictures = [render(path, vertices, camera((64, 64)), mesh.faces, 64) for path in QUICK_PATHS]
     for first, second in zip(*pictures, strict=True):
         assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "message"),
+    [
+        ("numba", "meta", 'backend "numba" draws on the CPU, but the tensors are on meta'),
+        pytest.param(
+            *("triton", "cpu", 'backend "triton" cannot draw on cpu: .* TRITON_INTERPRET=1'),
+            marks=TRITON.marks,
+        ),
+    ],
+)
+def test_backend_that_cannot_draw_is_refused(backend, device, message):
+    faces = square()[1]
+    rasteriser = Rasteriser(faces, labels_of(faces), SIZE, backend=backend).to(device)
+    with pytest.raises(ValueError, match=message):
+        rasteriser(GOOD_VERTICES.to(device), GOOD_CAM_K.to(device))
+
+
+def test_backend_chosen_by_device(monkeypatch):
+    """Where Triton cannot run on a CUDA device, torch draws, and says why."""
+    cpu, cuda = torch.device("cpu"), torch.device("cuda:1")
+    assert choose_backend("auto", cpu) == "numba"
+    assert choose_backend("auto", torch.device("mps")) == "torch"
+    assert choose_backend("torch", cpu) == "torch"
+    monkeypatch.setattr(rasteriser_module, "triton_problem", lambda device_type: None)
+    assert choose_backend("auto", cuda) == "triton"
+    monkeypatch.setattr(rasteriser_module, "triton_problem", lambda device_type: "no compiler")
+    with pytest.warns(UserWarning, match="cuda:1 by torch operations, which is slow: no compiler"):
+        assert choose_backend("auto", cuda) == "torch"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no C compiler"), OSError("no libcuda")])
+def test_triton_that_does_not_start_is_no_crash(monkeypatch, error):
+    triton = pytest.importorskip("triton")
+
+    class Driver:
+        @property
+        def active(self):
+            raise error
+
+    monkeypatch.setattr(triton.runtime, "driver", Driver())
+    assert str(error) in triton_problem.__wrapped__("cuda")
+
+
+def test_without_triton_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "triton", None)  # makes its import fail
+    assert "not installed" in triton_problem.__wrapped__("cuda")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -442,6 +516,7 @@ def test_bad_input_is_refused(vertices, cam_k, message):
         ({"image_size": 0}, "image_size is 0"),
         ({"image_size": 2.5}, "image_size is 2.5"),
         ({"image_size": (1, 2, 3)}, "image_size is"),
+        ({"backend": "cuda"}, "backend is 'cuda'; one of .*'numba', 'triton', 'torch'"),
         ({"near": 0.0}, "0 < near < far"),
         ({"near": 2.0, "far": 1.0}, "0 < near < far"),
     ],

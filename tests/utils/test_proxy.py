@@ -5,8 +5,11 @@ import math
 import pytest
 import torch
 
+from tests.triton_interpreter import interpreted
 from utils import proxy
 from utils.proxy import PROXY_CHANNELS, make_proxy
+
+_FLOOR = math.exp(-2)  # the value at the cut: 8 px at a standard deviation of 4 px
 
 
 def make_heatmaps(joints2d_px, visibility, size):
@@ -53,21 +56,48 @@ def test_proxy_channels():
     assert torch.equal(proxy[:, 0].bool(), silhouettes)
 
 
+def _people(size, batch=5):
+    """Silhouettes, joints of which some are outside, and visibility."""
+    generator = torch.Generator().manual_seed(0)
+    silhouettes = torch.rand(batch, size, size, generator=generator) > 0.6
+    joints = torch.rand(batch, 17, 2, generator=generator) * 1.2 * size - 0.1 * size
+    joints[0, :3] = torch.tensor([[0.0, 0.0], [0.01, size - 0.01], [float("nan"), 5]])
+    visibility = torch.rand(batch, 17, generator=generator) > 0.2
+    visibility[0, :3] = True
+    return silhouettes, joints, visibility
+
+
+def _written_plainly(silhouettes, joints, visibility, dtype):
+    profiles = proxy._gaussian_profiles(joints, visibility, silhouettes.shape[-1])
+    return proxy._write_anywhere(silhouettes, profiles, _FLOOR, dtype)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_compiled_writer_writes_what_plain_torch_computes(dtype):
-    size = 96
-    generator = torch.Generator().manual_seed(0)
-    silhouettes = torch.rand(5, size, size, generator=generator) > 0.6
-    joints = torch.rand(5, 17, 2, generator=generator) * 1.2 * size - 0.1 * size
-    joints[0, :3] = torch.tensor([[0.0, 0.0], [0.01, size - 0.01], [float("nan"), 5]])
-    visibility = torch.rand(5, 17, generator=generator) > 0.2
-    visibility[0, :3] = True
-    found = make_proxy(silhouettes, joints, visibility, dtype)
-    profiles = proxy._gaussian_profiles(joints, visibility, size)
-    floor = math.exp(-2)  # 8 px at a standard deviation of 4 px
-    expected = proxy._write_anywhere(silhouettes, profiles, floor, dtype)
+    people = _people(96)
+    found, expected = make_proxy(*people, dtype), _written_plainly(*people, dtype)
     assert found.dtype == dtype
     assert torch.equal(found, expected)
     assert (expected[:, 1:] > 0).any(dim=-1).any(dim=-1).float().mean() > 0.5
     for proxies in (found, expected):
         assert proxies.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_triton_writer_writes_what_plain_torch_computes(dtype):
+    proxy_triton = pytest.importorskip("utils.proxy_triton", reason="triton is not installed")
+    silhouettes, joints, visibility = _people(19, batch=2)  # 361 pixels: the last block is not full
+    profiles = proxy._gaussian_profiles(joints, visibility, 19)
+    found = interpreted(proxy_triton.write_proxy, silhouettes, profiles, _FLOOR, dtype)
+    expected = _written_plainly(silhouettes, joints, visibility, dtype)
+    # The interpreter, unlike a GPU, cuts bfloat16's digits off instead of rounding.
+    tolerance = 0 if dtype == torch.float32 else 2**-8
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_writes_what_plain_torch_computes_there():
+    people = [tensor.cuda() for tensor in _people(128)]
+    expected = _written_plainly(*people, torch.bfloat16)
+    assert torch.equal(make_proxy(*people, torch.bfloat16), expected)
