@@ -1,0 +1,205 @@
+"""What an evaluation leaves behind: a summary with intervals, a table and a line per frame."""
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metrics.bootstrap import bootstrap_means
+from predict.evaluation import Outcome
+
+# Metrics in the order of the table: what they are called and how many decimals are shown.
+METRICS = {
+    "pve_t_sc": ("PVE-T-SC (mm)", 2),
+    "pve_t": ("PVE-T (mm)", 1),
+    "pve_pa": ("PVE-PA (mm)", 1),
+    "pve_sc": ("PVE-SC (mm)", 1),
+    "pve": ("PVE (mm)", 1),
+    "mpjpe_pa": ("MPJPE-PA (mm)", 1),
+    "mpjpe_sc": ("MPJPE-SC (mm)", 1),
+    "mpjpe": ("MPJPE (mm)", 1),
+    "silhouette_iou": ("silhouette IoU", 3),
+    "joints2d_l2": ("joints 2D (px of 256)", 2),
+    "pose_mse": ("pose MSE", 4),
+    "shape_mse": ("shape MSE", 3),
+}
+SHAPE_METRIC = "pve_t_sc"
+THIRDS = ("thin", "average", "heavy")
+HIGHER_IS_BETTER = frozenset({"silhouette_iou"})
+
+Results = dict[str, Sequence[Outcome]]  # by source of proxies; all of the same frames in order
+
+
+def summarise(results: Results, bmis: Sequence[float], seed: int) -> dict[str, Any]:
+    """Means with 95 % bootstrap intervals, over all whom a source found and over the common ones.
+
+    Args:
+        results: outcomes by source.
+        bmis: true body-mass index of each frame.
+        seed: of the bootstrap.
+
+    Returns:
+        Numbers, strings, lists and dictionaries. `sources` holds for each source how many were
+        found and why others were not, and the metrics over those found. `common` holds the same
+        metrics over the frames in which every source found the person.
+    """
+    count = len(bmis)
+    common = [row for row in range(count) if not any(r[row].problem for r in results.values())]
+    return {
+        "people": count,
+        "sources": {
+            name: {
+                **_detection(outcomes),
+                **_means(outcomes, bmis, range(count), seed),
+            }
+            for name, outcomes in results.items()
+        },
+        "common": {
+            "people": len(common),
+            "sources": {
+                name: _means(outcomes, bmis, common, seed) for name, outcomes in results.items()
+            },
+        },
+    }
+
+
+def _detection(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    problems = Counter(outcome.problem for outcome in outcomes if outcome.problem)
+    found = len(outcomes) - problems.total()
+    return {
+        "found": found,
+        "detection_rate": found / len(outcomes),
+        "problems": dict(problems.most_common()),
+    }
+
+
+def _means(
+    outcomes: Sequence[Outcome], bmis: Sequence[float], rows: Sequence[int], seed: int
+) -> dict[str, Any]:
+    """Metrics over some rows, and the shape metric over thirds of ALL rows by true BMI."""
+    names = [name for name in METRICS if any(name in outcome.values for outcome in outcomes)]
+    values = np.array(
+        [[outcomes[row].values.get(name, math.nan) for name in names] for row in rows]
+    ).reshape(len(rows), len(names))
+    groups = [outcomes[row].frame.group for row in rows]
+    means = {"metrics": dict(zip(names, _intervals(values, groups, seed), strict=True))}
+    if SHAPE_METRIC not in names or len(bmis) < len(THIRDS):
+        return means
+    limits = np.quantile(bmis, [1 / 3, 2 / 3])
+    third = np.searchsorted(limits, [bmis[row] for row in rows])
+    thirds = []
+    for index, name in enumerate(THIRDS):
+        inside = np.flatnonzero(third == index)
+        column = values[inside, names.index(SHAPE_METRIC)][:, None]
+        (interval,) = _intervals(column, [groups[row] for row in inside], seed)
+        bounds = (None, *(round(float(limit), 2) for limit in limits), None)
+        thirds.append(
+            {"third": name, "bmi_from": bounds[index], "bmi_to": bounds[index + 1], **interval}
+        )
+    return {**means, f"{SHAPE_METRIC}_by_bmi": thirds}
+
+
+def _intervals(values: np.ndarray, groups: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    """One dictionary a column; unknown numbers are None, which JSON knows."""
+    found = bootstrap_means(values, groups, seed)
+    return [
+        {
+            "mean": _known(found.mean[column]),
+            "low": _known(found.low[column]),
+            "high": _known(found.high[column]),
+            "count": int(found.count[column]),
+        }
+        for column in range(values.shape[1])
+    ]
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def tables_of(summary: dict[str, Any]) -> str:
+    """The summary in Markdown: everybody found, and, where some were not, the common people too."""
+    people, sources = summary["people"], summary["sources"]
+    found = [f"{source['found']} of {people}" for source in sources.values()]
+    text = _table(f"{people} people", sources, [("found", found)])
+    common = summary["common"]
+    if common["people"] == people:
+        return text
+    problems = "\n".join(
+        f"- {name}: {reason} ({count})"
+        for name, source in sources.items()
+        for reason, count in source["problems"].items()
+    )
+    if common["people"]:
+        title = f"the {common['people']} people found by all"
+        text += f"\n\n{_table(title, common['sources'], [])}"
+    return f"{text}\n\nNot found:\n{problems}"
+
+
+def _table(
+    title: str, sources: dict[str, dict[str, Any]], first_rows: list[tuple[str, list[str]]]
+) -> str:
+    rows = [(title, list(sources)), *first_rows]
+    first = next(iter(sources.values()))
+    for name in first["metrics"]:
+        label, digits = METRICS[name]
+        rows.append(
+            (label, [_cell(source["metrics"][name], digits) for source in sources.values()])
+        )
+    label, digits = METRICS[SHAPE_METRIC]
+    for index, third in enumerate(first.get(f"{SHAPE_METRIC}_by_bmi", ())):
+        cells = [source[f"{SHAPE_METRIC}_by_bmi"][index] for source in sources.values()]
+        name = f"{label}, {third['third']}: {_bounds(third)}"
+        rows.append((name, [_cell(cell, digits) for cell in cells]))
+    return _markdown([[name, *cells] for name, cells in rows])
+
+
+def _bounds(third: dict[str, Any]) -> str:
+    low, high = third["bmi_from"], third["bmi_to"]
+    if low is None:
+        return f"BMI up to {high:.1f}"
+    return f"BMI over {low:.1f}" if high is None else f"BMI {low:.1f} to {high:.1f}"
+
+
+def _cell(interval: dict[str, Any], digits: int) -> str:
+    if interval["mean"] is None:
+        return "-"
+    mean, low, high = (f"{interval[key]:.{digits}f}" for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def write_frames(path: Path, results: Results, bmis: Sequence[float]) -> None:
+    """Writes a CSV file with a line for every frame and source."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["source", "name", "group", "gender", "bmi", "problem", *METRICS])
+        for source, outcomes in results.items():
+            for outcome, bmi in zip(outcomes, bmis, strict=True):
+                frame = outcome.frame
+                values = [outcome.values.get(name, math.nan) for name in METRICS]
+                writer.writerow(
+                    [source, frame.name, frame.group, frame.gender, f"{bmi:.3f}", outcome.problem]
+                    + ["" if math.isnan(value) else f"{value:.6g}" for value in values]
+                )
+
+
+def worst_rows(outcomes: Sequence[Outcome], metric: str, count: int) -> list[int]:
+    """Rows of the frames with the worst values of a metric, the worst first."""
+    known = [
+        row
+        for row, each in enumerate(outcomes)
+        if not math.isnan(each.values.get(metric, math.nan))
+    ]
+    better = 1 if metric in HIGHER_IS_BETTER else -1
+    return sorted(known, key=lambda row: better * outcomes[row].values[metric])[:count]
