@@ -31,6 +31,7 @@ from utils.errors import InputError
 from utils.images import read_image
 from utils.joints import COCO17, indices_of
 from utils.paths import DATA
+from utils.pickles import PlainUnpickler
 
 # The 18 joints of `poses2d`, OpenPose's COCO order.
 OPENPOSE18 = (
@@ -104,20 +105,6 @@ def check_options(options: Options) -> None:
         )
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Knows numpy arrays and numbers and plain containers; refuses every other global."""
-
-    _NUMPY = frozenset({"_reconstruct", "scalar", "ndarray", "dtype"})
-    _NUMPY_MODULES = frozenset({"numpy", "numpy.core.multiarray", "numpy._core.multiarray"})
-
-    def find_class(self, module: str, name: str):
-        numpy_part = module in self._NUMPY_MODULES and name in self._NUMPY
-        # The latter is how Python 3 pickles bytes for Python 2.
-        if numpy_part or (module, name) == ("_codecs", "encode"):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"the file asks for {module}.{name}, which is refused")
-
-
 def read_sequence(path: Path) -> Sequence:
     """Reads a sequence file, written by Python 2, without running code from it.
 
@@ -126,7 +113,7 @@ def read_sequence(path: Path) -> Sequence:
     """
     try:
         with path.open("rb") as file:
-            content = _PlainUnpickler(file, encoding="latin1").load()
+            content = PlainUnpickler(file, encoding="latin1").load()
     except (pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is not a readable 3DPW sequence: {error}") from error
     if not isinstance(content, dict):

@@ -15,6 +15,7 @@ import scipy.sparse
 
 from utils.errors import InputError
 from utils.joints import SMPL_JOINTS, SMPL_PARENTS
+from utils.pickles import PlainUnpickler
 
 NUM_BETAS = 10
 # The licensed files beside the model, and where all of them come from; README.md shows how they are
@@ -98,15 +99,10 @@ def _reconstruct(cls, base, state):
     return cls()
 
 
-class _SmplUnpickler(pickle.Unpickler):
-    """Knows numpy arrays, csc matrices and chumpy arrays; refuses every other global."""
-
-    _NUMPY = frozenset({"_reconstruct", "scalar", "ndarray", "dtype"})
-    _NUMPY_MODULES = frozenset({"numpy", "numpy.core.multiarray", "numpy._core.multiarray"})
+class _SmplUnpickler(PlainUnpickler):
+    """Knows csc matrices and chumpy arrays too."""
 
     def find_class(self, module: str, name: str):
-        if module in self._NUMPY_MODULES and name in self._NUMPY:
-            return super().find_class(module, name)
         if module.split(".")[0] == "chumpy":
             return _ChumpyArray
         if module.startswith("scipy.sparse") and name == "csc_matrix":
@@ -115,9 +111,7 @@ class _SmplUnpickler(pickle.Unpickler):
             return _reconstruct
         if module in ("__builtin__", "builtins") and name in ("object", "set"):
             return {"object": object, "set": set}[name]
-        if (module, name) == ("_codecs", "encode"):  # how Python 3 pickles bytes for Python 2
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"the file asks for {module}.{name}, which is refused")
+        return super().find_class(module, name)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,105 @@
+"""detectron2's Keypoint R-CNN: where people's joints are, for detectors whose network gives masks.
+
+He et al., "Mask R-CNN", ICCV 2017, section 5, in the R50-FPN 3x configuration of detectron2's model
+zoo, which knows people alone and COCO's 17 joints.
+"""
+
+import logging
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from predict.detectors.detectron import (
+    Found,
+    PersonNetwork,
+    people_in,
+    zoo_config,
+)
+from predict.detectors.detectron_weights import WeightsFile, load_weights, read_weights
+from predict.detectors.masks import inside_photo
+from predict.detectors.matching import PoseCandidate
+
+WEIGHTS = WeightsFile(
+    "Keypoint R-CNN R50-FPN 3x",
+    "keypoint_rcnn_R_50_fpn",
+    "https://dl.fbaipublicfiles.com/detectron2/COCO-Keypoints/keypoint_rcnn_R_50_FPN_3x/137849621/"
+    "model_final_a6e10b.pkl",
+)
+CONFIG = "COCO-Keypoints/keypoint_rcnn_R_50_FPN_3x.yaml"
+SEEN = 0.05  # probability in the heatmap's peak from which detectron2 draws a joint
+
+
+class FoundPoses(Found, Protocol):
+    """Adds pred_keypoints, (N, 17, 3): x and y in pixels of the photo, probability."""
+
+    pred_keypoints: Tensor
+
+
+class KeypointRcnn:
+    """Finds people's joints in a photo.
+
+    Args:
+        device: where the network runs.
+        weights_path: as `find_weights` returns it.
+
+    Raises:
+        InputError: the weights cannot be read or are something else's.
+    """
+
+    def __init__(self, device: torch.device, weights_path: Path) -> None:
+        """Builds the network and loads its weights."""
+        weights = read_weights(weights_path, WEIGHTS)
+        self.network = PersonNetwork(zoo_config(CONFIG), device)
+        load_weights(self.network.module, weights, weights_path, WEIGHTS)
+
+    def poses(self, image: np.ndarray) -> list[PoseCandidate]:
+        """The people in `image`, (H, W, 3) uint8 RGB, in any order."""
+        return poses_of(self.network(image))
+
+
+def poses_of(found: FoundPoses) -> list[PoseCandidate]:
+    """The people that Keypoint R-CNN found.
+
+    Positions need no half-pixel correction: detectron2 adds 0.5 to COCO's pixel numbers when it
+    reads them for training and places a heatmap cell at its centre, so that pixel i covers
+    [i, i + 1), as here.
+    """
+    people = people_in(found)
+    boxes, scores = (
+        values[people].cpu().numpy() for values in (found.pred_boxes.tensor, found.scores)
+    )
+    height, width = found.image_size
+    candidates = []
+    for joints, box, score in zip(
+        found.pred_keypoints[people].cpu().numpy(), boxes, scores, strict=True
+    ):
+        joints2d_px, probability = joints[:, :2], joints[:, 2]
+        seen = (probability >= SEEN) & inside_photo(joints2d_px, width, height)
+        # Interpolating the heatmap may lift its peak above 1.
+        confidence = np.where(seen, probability.clip(max=1), 0).astype(np.float32)
+        candidates.append(PoseCandidate(joints2d_px, confidence, box, float(score)))
+    return candidates
+
+
+def find_weights(checkpoints: Path) -> Path:
+    """The weights: in `checkpoints`, else in detectron2's cache, else downloaded there.
+
+    Raises:
+        InputError: they are in neither place and cannot be downloaded.
+    """
+    path = WEIGHTS.in_folder(checkpoints)
+    return path if path is not None else _cached_weights(checkpoints)
+
+
+def _cached_weights(checkpoints: Path) -> Path:
+    from detectron2.utils.file_io import PathManager
+
+    logging.getLogger("iopath.common.download").setLevel(logging.CRITICAL)  # said below
+    try:
+        return Path(PathManager.get_local_path(WEIGHTS.url))
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise WEIGHTS.missing(checkpoints, f"and downloading it failed ({reason})") from error

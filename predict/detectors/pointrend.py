@@ -1,0 +1,112 @@
+"""PointRend for silhouettes and Keypoint R-CNN for joints, both on detectron2.
+
+Kirillov et al., "PointRend: Image Segmentation as Rendering", CVPR 2020: its instance segmentation
+of COCO's 80 classes, R50-FPN, trained with the 3x schedule, which detectron2 brings along.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from predict.detectors.detectron import (
+    Found,
+    PersonNetwork,
+    people_in,
+    require_detectron2,
+    zoo_config,
+)
+from predict.detectors.detectron_weights import WeightsFile, load_weights, read_weights
+from predict.detectors.interface import Detection
+from predict.detectors.keypoint_rcnn import KeypointRcnn, find_weights
+from predict.detectors.matching import MaskCandidate, match_people
+
+if TYPE_CHECKING:
+    from detectron2.config import CfgNode
+
+WEIGHTS = WeightsFile(
+    "PointRend R50-FPN 3x",
+    "pointrend_rcnn_R_50_fpn",
+    "https://dl.fbaipublicfiles.com/detectron2/PointRend/InstanceSegmentation/"
+    "pointrend_rcnn_R_50_FPN_3x_coco/164955410/model_final_edd263.pkl",
+)
+# Parameter names of 2020, in which the weights were published, and what became of them. detectron2
+# converts them only for a configuration of that time, and then tells of no name left over.
+_RENAMED = (
+    ("roi_heads.mask_coarse_head.", "roi_heads.mask_head.coarse_head."),
+    ("roi_heads.mask_point_head.", "roi_heads.mask_head.point_head."),
+    ("roi_heads.mask_head.coarse_head.coarse_mask_fc", "roi_heads.mask_head.coarse_head.fc"),
+)
+
+
+class FoundMasks(Found, Protocol):
+    """Adds pred_masks, (N, H, W) bool, of the whole photo."""
+
+    pred_masks: Tensor
+
+
+class PointRendDetector:
+    """Finds the people in a photo with one network for masks and one for joints.
+
+    Args:
+        device: where both networks run.
+        checkpoints: folder with the weights.
+
+    Raises:
+        InputError: detectron2 or weights are missing, or the weights cannot be read.
+    """
+
+    def __init__(self, device: torch.device, checkpoints: Path) -> None:
+        """Loads both networks."""
+        require_detectron2()
+        # Both files are looked for before a network is built, so that missing ones are told soon.
+        mask_path, pose_path = WEIGHTS.find(checkpoints), find_weights(checkpoints)
+        weights = with_current_names(read_weights(mask_path, WEIGHTS))
+        self._masks = PersonNetwork(pointrend_config(), device)
+        load_weights(self._masks.module, weights, mask_path, WEIGHTS)
+        self._poses = KeypointRcnn(device, pose_path)
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """See `Detector.detect`."""
+        return match_people(masks_of(self._masks(image)), self._poses.poses(image))
+
+
+def masks_of(found: FoundMasks) -> list[MaskCandidate]:
+    """The people among the objects that PointRend found."""
+    people = people_in(found)
+    masks, boxes, scores = (
+        values[people].cpu().numpy()
+        for values in (found.pred_masks, found.pred_boxes.tensor, found.scores)
+    )
+    return [
+        MaskCandidate(mask, box, float(score))
+        for mask, box, score in zip(masks, boxes, scores, strict=True)
+    ]
+
+
+def pointrend_config() -> "CfgNode":
+    """The configuration of the published network: detectron2 packs PointRend's code without it."""
+    from detectron2.projects.point_rend import add_pointrend_config
+
+    config = zoo_config("Base-RCNN-FPN.yaml")
+    add_pointrend_config(config)
+    config.MODEL.MASK_ON = True
+    config.MODEL.ROI_MASK_HEAD.NAME = "PointRendMaskHead"
+    config.MODEL.ROI_MASK_HEAD.POOLER_TYPE = ""  # the head itself samples the features
+    config.MODEL.ROI_MASK_HEAD.POINT_HEAD_ON = True
+    return config
+
+
+def with_current_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """PointRend's weights by the names that detectron2 gives them now, whichever they had."""
+    return {_current_name(name): values for name, values in weights.items()}
+
+
+def _current_name(name: str) -> str:
+    for old, new in _RENAMED:
+        if name.startswith(old):
+            name = new + name.removeprefix(old)
+    return name
