@@ -1,4 +1,4 @@
-"""Predicts body shape and pose of the person in each photo of a folder.
+"""Predicts body shape and pose of the people in each photo of a folder.
 
     python run_predict.py --input demo --output output/demo
 
@@ -7,18 +7,27 @@ For every photo `<name>` it writes into the output folder
     <name>_tpose.png    the predicted shape in the T-pose, from the front and the side
     <name>_proxy.png    what the network saw: silhouette and joints
     <name>.npz          everything predicted (betas, pose, cameras, vertices, joints, ...)
+With `--people all` the names are `<name>_1`, `<name>_2` and so on, the most prominent person
+first, also where there is but one.
 
-Exit status: 0 all done, 1 none done, 2 wrong use, 3 some photos were skipped.
+Several processes share a folder: `torchrun --nproc_per_node=4 run_predict.py --input photos`. Each
+takes a part; all wait for the last one, print one summary and end with the same status, which
+torchrun itself turns into 0 or 1.
+
+Exit status: 0 all done, 1 none done, 2 wrong use, 3 some photos were skipped, 130 stopped.
 """
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from utils.command_line import WRONG_USE, parse_options
+from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 from utils.paths import DEFAULT_CHECKPOINT, DEMO, OUTPUT
+
+if TYPE_CHECKING:
+    from predict.folder import FolderPredictor
 
 ALL_DONE, NONE_DONE, SOME_SKIPPED = 0, 1, 3
 
@@ -30,7 +39,12 @@ class PredictOptions:
     input: Path = DEMO  # one image, or a folder of images (png, jpg, jpeg, bmp, webp, tif)
     output: Path = OUTPUT  # folder for the results, made if need be
     checkpoint: Path = DEFAULT_CHECKPOINT  # weights of the regressor
-    silh_from: str = "mediapipe"  # detector of silhouette and joints: mediapipe
+    body: Literal["open", "smpl"] | None = None  # body model; None: the checkpoint's
+    gender: Literal["neutral", "male", "female"] | None = (
+        None  # of the body; None: the checkpoint's
+    )
+    silh_from: str = "mediapipe"  # detector: mediapipe, maskrcnn, pointrend or densepose
+    people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
     batch_size: int = 8  # people that pass through the network together
     visuals: bool = True  # pictures; without them parameters only
@@ -40,15 +54,7 @@ class PredictOptions:
 
 def main() -> int:
     """Parses the options and returns the exit status."""
-    options = parse_options(PredictOptions, __doc__)
-    try:
-        return predict(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG_USE
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return NONE_DONE
+    return predict(parse_options(PredictOptions, __doc__))
 
 
 def predict(options: PredictOptions) -> int:
@@ -56,40 +62,64 @@ def predict(options: PredictOptions) -> int:
     # Imported here so that --help and mistakes in the options are answered at once.
     from tqdm import tqdm
 
-    from models.checkpoints import load_predictor
-    from predict.detectors.registry import build_detector
+    from predict.background import Background
     from predict.outputs import make_output_folder, output_names
-    from predict.people import BodyPredictor, Photo, PredictedPerson, ResultWriter, predict_photos
+    from predict.people import Photo
     from predict.report import Report
-    from predict.truth import TruthComparer
-    from renderers.overlay import BodyRenderer
-    from utils.devices import choose_device
+    from predict.shards import Shard
     from utils.images import find_images
 
     check_options(options)
+    shard = Shard.from_environment()
     paths = find_images(options.input)
-    photos = [Photo(*pair) for pair in zip(paths, output_names(paths), strict=True)]
+    photos = shard.of([Photo(*pair) for pair in zip(paths, output_names(paths), strict=True)])
     make_output_folder(options.output, options.input)
-    device = choose_device(options.device)
-    predictor = load_predictor(options.checkpoint, device)
-    body_predictor = BodyPredictor(predictor, device)
-    detector = build_detector(options.silh_from)
-    renderer = BodyRenderer(body_predictor.faces, options.renderer) if options.visuals else None
-    writer = ResultWriter(options.output, body_predictor.faces, renderer, options.save_meshes)
-
-    body = predictor.body_model
-    comparer = TruthComparer(body.faces, body.face_parts, predictor.image_size)
-    report = Report()
-    with tqdm(total=len(photos), unit="photo", disable=None) as progress:
-        for result in predict_photos(photos, detector, body_predictor, options.batch_size):
-            errors = None
-            if isinstance(result, PredictedPerson):
-                errors = comparer.errors_beside(result.photo.path, result.arrays)
-                result = writer.write(result)
-            progress.write(report.add(result, errors))
+    folder_predictor = load(options, shard.device_name(options.device))
+    report = Report(numbered=options.people == "all")
+    with (
+        Background() as background,
+        tqdm(total=len(photos), unit="photo", disable=True if shard.rank else None) as progress,
+    ):
+        for result in folder_predictor.predict(photos, background):
+            progress.write(report.add(result))
+            sys.stdout.flush()  # whole lines, also where several processes write
             progress.update()
-    print(report.summary(options.output))
-    return exit_status(report.done, report.skipped)
+    total = Report.combined(shard.gather(report))
+    if shard.rank == 0:
+        print(total.summary(options.output))
+    return exit_status(total.done, total.skipped)
+
+
+def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
+    """Loads all that predicts."""
+    from models.checkpoints import load_predictor
+    from predict.detectors.registry import build_detector
+    from predict.folder import FolderPredictor, leave_cores_to_other_stages
+    from predict.people import BodyPredictor
+    from predict.results import ResultWriter
+    from predict.truth import TruthComparer
+    from utils.devices import choose_device
+
+    device = choose_device(device_name)
+    leave_cores_to_other_stages()
+    predictor = load_predictor(options.checkpoint, device, options.body, options.gender)
+    body = predictor.body_model
+    everyone = options.people == "all"
+    writer = ResultWriter(
+        options.output,
+        faces=body.faces.cpu().numpy(),
+        meshes=options.save_meshes,
+        numbered=everyone,
+        comparer=TruthComparer(body.faces, body.face_parts, predictor.image_size),
+    )
+    return FolderPredictor(
+        build_detector(options.silh_from, device),
+        BodyPredictor(predictor, device, options.batch_size),
+        writer,
+        everyone,
+        options.visuals,
+        options.renderer,
+    )
 
 
 def check_options(options: PredictOptions) -> None:
@@ -106,4 +136,4 @@ def exit_status(done: int, skipped: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script(main))

@@ -41,12 +41,13 @@ def measure(vertices_tpose: np.ndarray, faces: np.ndarray) -> Measurements:
     vertices = np.asarray(vertices_tpose, dtype=np.float64)
     floor, crown = vertices[:, 1].min(), vertices[:, 1].max()
     height = crown - floor
+    edges = edges_of(faces)
     hip_levels = floor + height * np.linspace(*HIP_SHARES, HIP_LEVELS)
     return Measurements(
         height_m=float(height),
         weight_kg=volume_of(vertices, faces) * BODY_DENSITY,
-        waist_m=girth_at(vertices, faces, floor + WAIST_SHARE * height),
-        hips_m=max(girth_at(vertices, faces, level) for level in hip_levels),
+        waist_m=girth_at(vertices, edges, floor + WAIST_SHARE * height),
+        hips_m=max(girth_at(vertices, edges, level) for level in hip_levels),
     )
 
 
@@ -61,24 +62,31 @@ def volume_of(vertices: np.ndarray, faces: np.ndarray) -> float:
     return float(abs(np.einsum("ij,ij->", a, np.cross(b, c))) / 6)
 
 
-def girth_at(vertices: np.ndarray, faces: np.ndarray, level: float) -> float:
+def girth_at(vertices: np.ndarray, edges: np.ndarray, level: float) -> float:
     """Length of a tape around the mesh at a height: the hull of its cut with the plane y = level.
 
     Args:
         vertices: (V, 3) metres, y up.
-        faces: (F, 3) ints.
+        edges: (E, 2) vertex numbers, `edges_of`.
         level: height of the plane, metres.
 
     Returns:
         Metres; 0 where the plane misses the mesh.
     """
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    start, end = vertices[edges[:, 0]], vertices[edges[:, 1]]
-    crossing = (start[:, 1] < level) != (end[:, 1] < level)
-    start, end = start[crossing], end[crossing]
+    above = vertices[:, 1] >= level
+    start, end = vertices[edges[above[edges[:, 0]] != above[edges[:, 1]]].T]  # (N, 3) each
     if len(start) < 3:
         return 0.0
     along = ((level - start[:, 1]) / (end[:, 1] - start[:, 1]))[:, None]
     outline = (start + along * (end - start))[:, [0, 2]]
     # The "area" of a hull in the plane is its perimeter.
     return float(ConvexHull(outline).area)
+
+
+def edges_of(faces: np.ndarray) -> np.ndarray:
+    """(E, 2) edges of (F, 3) faces of a closed mesh, each once.
+
+    There the two faces of an edge run through it in opposite directions; one of them goes up.
+    """
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    return edges[edges[:, 0] < edges[:, 1]]

@@ -1,8 +1,9 @@
-"""The steps of `run_predict.py`: photos to people found, to bodies, to files."""
+"""From photos to predicted people: the steps of `run_predict.py` before anything is written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -10,18 +11,10 @@ import torch
 from models.checkpoints import Predictor
 from models.regressed_body import regressed_silhouettes
 from predict.detectors.interface import Detection, Detector
-from predict.measurements import Measurements, measure
-from predict.outputs import save_meshes, save_person
-from predict.pictures import draw_overlay, draw_proxy, draw_tpose
-from predict.pipeline import (
-    predict_bodies,
-    prepare_proxies,
-    silhouette_iou,
-)
-from renderers.overlay import BodyRenderer
+from predict.pipeline import Bodies, predict_bodies, prepare_proxies, silhouette_iou
 from renderers.rasteriser import Rasteriser
 from utils.errors import InputError
-from utils.images import read_image, write_image
+from utils.images import read_image
 
 
 @dataclass(frozen=True)
@@ -31,29 +24,45 @@ class Photo:
     path: Path
     name: str
 
+    @property
+    def photo(self) -> "Photo":
+        """Itself, as with every later stage of a photo."""
+        return self
+
 
 @dataclass(frozen=True)
-class FoundPerson:
-    """The person to predict in a photo."""
+class ReadPhoto:
+    """A photo with its pixels."""
 
     photo: Photo
     image: np.ndarray  # (H, W, 3) uint8 RGB
-    detection: Detection
+
+
+@dataclass(frozen=True)
+class FoundPeople:
+    """The people to predict in a photo."""
+
+    photo: Photo
+    image: np.ndarray | None  # (H, W, 3) uint8 RGB, if pictures will be drawn
+    detections: list[Detection]  # one or more, the most prominent first
 
 
 @dataclass(frozen=True)
 class PredictedPerson:
     """A person with everything predicted about them."""
 
-    found: FoundPerson
+    detection: Detection
     arrays: dict[str, np.ndarray]  # `predict.pipeline.Bodies.person`
-    measurements: Measurements
     silhouette_iou: float  # of the predicted with the detected silhouette, inside the photo
 
-    @property
-    def photo(self) -> Photo:
-        """The photo they are in."""
-        return self.found.photo
+
+@dataclass(frozen=True)
+class PredictedPhoto:
+    """The people of a photo, predicted."""
+
+    photo: Photo
+    image: np.ndarray | None  # (H, W, 3) uint8 RGB
+    people: list[PredictedPerson]  # the most prominent first
 
 
 @dataclass(frozen=True)
@@ -64,19 +73,65 @@ class Skipped:
     reason: str
 
 
-def find_person(photo: Photo, detector: Detector) -> FoundPerson | Skipped:
-    """Reads a photo and finds its most prominent person; never raises for a bad photo."""
+class OfPhoto(Protocol):
+    """Any stage of a photo."""
+
+    @property
+    def photo(self) -> Photo:
+        """The photo."""
+        ...
+
+
+Before = TypeVar("Before", bound=OfPhoto)
+After = TypeVar("After", bound=OfPhoto)
+
+
+def attempt(work: Callable[[Before], After], photo: Before | Skipped, name: str) -> After | Skipped:
+    """`work(photo)`, so that one bad photo never stops the others.
+
+    Args:
+        work: what to do with a photo.
+        photo: at the stage that `work` takes, or skipped already, which is passed on.
+        name: of the work, for the reason.
+    """
+    if isinstance(photo, Skipped):
+        return photo
+    path = photo.photo.path
     try:
-        image = read_image(photo.path)
-        detections = detector.detect(image)
+        return work(photo)
     except InputError as error:
-        return Skipped(photo, str(error))
-    except Exception as error:  # a detector may fail in its own ways; the other photos go on
+        reason = str(error)
+        return Skipped(photo.photo, reason if str(path) in reason else f"{path}: {reason}")
+    except Exception as error:  # libraries fail in their own ways
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return Skipped(photo, f"{photo.path}: the detector failed ({reason})")
+        return Skipped(photo.photo, f"{path}: {name} failed ({reason})")
+
+
+def read_photo(photo: Photo) -> ReadPhoto:
+    """Reads a photo; raises InputError where that cannot be done."""
+    return ReadPhoto(photo, read_image(photo.path))
+
+
+def find_people(
+    read: ReadPhoto, detector: Detector, everyone: bool, keep_image: bool
+) -> FoundPeople:
+    """Finds the people to predict.
+
+    Args:
+        read: the photo.
+        detector: of people.
+        everyone: all of them, else the most prominent one.
+        keep_image: whether the image will be needed again.
+
+    Raises:
+        InputError: nobody was found.
+    """
+    detections = detector.detect(read.image)
     if not detections:
-        return Skipped(photo, f"{photo.path}: no person found")
-    return FoundPerson(photo, image, detections[0])
+        raise InputError(f"{read.photo.path}: no person found")
+    return FoundPeople(
+        read.photo, read.image if keep_image else None, detections[: None if everyone else 1]
+    )
 
 
 class BodyPredictor:
@@ -85,87 +140,72 @@ class BodyPredictor:
     Args:
         predictor: a loaded checkpoint.
         device: where the predictor's modules are.
+        batch_size: people that pass through the network together, at most.
     """
 
-    def __init__(self, predictor: Predictor, device: torch.device) -> None:
+    def __init__(self, predictor: Predictor, device: torch.device, batch_size: int) -> None:
         """Prepares the silhouette renderer."""
-        self._regressor, self._body_model = predictor.regressor, predictor.body_model
+        # Convolutions on the CPU are a fifth faster with channels last; numbers change by rounding.
+        self._regressor = predictor.regressor.to(memory_format=torch.channels_last)
+        self._body_model = predictor.body_model
         self._size, self._device = predictor.image_size, device
-        self.faces = predictor.body_model.faces.cpu().numpy()  # (F, 3)
+        self.batch_size = batch_size
         self._rasteriser = Rasteriser(
             predictor.body_model.faces, predictor.body_model.face_parts, image_size=self._size
         ).to(device)
 
-    def predict(self, people: Sequence[FoundPerson]) -> list[PredictedPerson]:
-        """Predicts all people in one batch."""
-        if not people:
-            return []
-        batch = prepare_proxies([found.detection for found in people], self._size, self._device)
+    def predict(self, detections: Sequence[Detection]) -> list[PredictedPerson]:
+        """Predicts people, `batch_size` at a time."""
+        people: list[PredictedPerson] = []
+        for start in range(0, len(detections), self.batch_size):
+            people.extend(self._predict_batch(detections[start : start + self.batch_size]))
+        return people
+
+    def _predict_batch(self, detections: Sequence[Detection]) -> list[PredictedPerson]:
+        batch = prepare_proxies(detections, self._size, self._device)
         bodies = predict_bodies(self._regressor, self._body_model, batch)
         silhouettes = regressed_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser)
         ious = silhouette_iou(silhouettes, batch.silhouettes, batch.inside_photo).tolist()
+        bodies = Bodies(*(values.cpu() for values in bodies))
         return [
-            PredictedPerson(
-                found,
-                arrays := bodies.person(index),
-                measure(arrays["vertices_tpose"], self.faces),
-                ious[index],
-            )
-            for index, found in enumerate(people)
+            PredictedPerson(detection, bodies.person(index), ious[index])
+            for index, detection in enumerate(detections)
         ]
 
 
 def predict_photos(
-    photos: Sequence[Photo], detector: Detector, body_predictor: BodyPredictor, batch_size: int
-) -> Iterator[PredictedPerson | Skipped]:
-    """Predicts the person of each photo, `batch_size` photos at a time."""
-    for start in range(0, len(photos), batch_size):
-        results = [find_person(photo, detector) for photo in photos[start : start + batch_size]]
-        yield from (result for result in results if isinstance(result, Skipped))
-        yield from body_predictor.predict(
-            [result for result in results if isinstance(result, FoundPerson)]
-        )
+    found: Iterable[FoundPeople | Skipped], body_predictor: BodyPredictor
+) -> Iterator[PredictedPhoto | Skipped]:
+    """Predicts the people of photos in their order, gathering them into whole batches."""
+    waiting: list[FoundPeople | Skipped] = []
+    people = 0
+    for photo in found:
+        waiting.append(photo)
+        people += 0 if isinstance(photo, Skipped) else len(photo.detections)
+        if people >= body_predictor.batch_size or people == 0:
+            yield from _predict_together(waiting, body_predictor)
+            waiting, people = [], 0
+    yield from _predict_together(waiting, body_predictor)
 
 
-@dataclass(frozen=True)
-class ResultWriter:
-    """Writes the files of each person.
-
-    Attributes:
-        output: an existing folder.
-        faces: (F, 3) of the body.
-        renderer: for the pictures; None for parameters only.
-        save_meshes: whether to write meshes too.
-    """
-
-    output: Path
-    faces: np.ndarray
-    renderer: BodyRenderer | None
-    save_meshes: bool
-
-    def write(self, person: PredictedPerson) -> PredictedPerson | Skipped:
-        """Writes a person's files; a file that cannot be written makes it a skipped photo."""
-        try:
-            self._write(person, self.output / person.photo.name)
-        except (InputError, OSError) as error:
-            return Skipped(person.photo, f"{person.photo.path}: {error}")
-        return person
-
-    def _write(self, person: PredictedPerson, stem: Path) -> None:
-        found = person.found
-        save_person(_beside(stem, ".npz"), person.arrays, found.detection)
-        if self.save_meshes:
-            save_meshes(stem, person.arrays, self.faces)
-        if self.renderer is None:
-            return
-        pictures = {
-            "overlay": draw_overlay(found.image, self.renderer, person.arrays),
-            "tpose": draw_tpose(self.renderer, person.arrays["vertices_tpose"]),
-            "proxy": draw_proxy(found.image, found.detection, person.arrays["crops"]),
-        }
-        for kind, picture in pictures.items():
-            write_image(_beside(stem, f"_{kind}.png"), picture)
+def _predict_together(
+    waiting: Sequence[FoundPeople | Skipped], body_predictor: BodyPredictor
+) -> Iterator[PredictedPhoto | Skipped]:
+    found = [photo for photo in waiting if isinstance(photo, FoundPeople)]
+    try:
+        people = body_predictor.predict([each for photo in found for each in photo.detections])
+    except Exception:  # one of them, or all together, are too much: each photo by itself
+        for photo in waiting:
+            yield attempt(lambda one: _predicted(one, body_predictor), photo, "predicting")
+        return
+    remaining = iter(people)
+    for photo in waiting:
+        if isinstance(photo, Skipped):
+            yield photo
+        else:
+            theirs = [next(remaining) for _ in photo.detections]
+            yield PredictedPhoto(photo.photo, photo.image, theirs)
 
 
-def _beside(stem: Path, ending: str) -> Path:
-    return stem.with_name(stem.name + ending)
+def _predicted(photo: FoundPeople, body_predictor: BodyPredictor) -> PredictedPhoto:
+    return PredictedPhoto(photo.photo, photo.image, body_predictor.predict(photo.detections))

@@ -1,5 +1,8 @@
 """The pictures that go with a prediction: what the network saw, and what it made of it."""
 
+from dataclasses import replace
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -16,12 +19,56 @@ OUTLINE_COLOUR = (20, 20, 20)
 SILHOUETTE_OPACITY = 0.45
 SUBPIXEL_BITS = 4  # cv2 draws at 1/16 px
 
-TPOSE_SIZE = 640  # px, side of each view
+PICTURE_SIDE = 1600  # px, longer side; larger photos are shown reduced
+TPOSE_SIZE = 480  # px, side of each view
 TPOSE_EXTENT = 2.3  # m that each view shows, so that pictures of several people compare
 TPOSE_DISTANCE = 12.0  # m
 TPOSE_BACKGROUND = 250
 FRONT = np.diag([1.0, -1.0, -1.0])  # body axes (y up) to camera axes, seen from the front
 FROM_LEFT = FRONT @ np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])  # seen from the body's left
+
+
+class View(NamedTuple):
+    """A person in a photo as pictures show them: no larger than `PICTURE_SIDE`."""
+
+    photo: np.ndarray  # (H, W, 3) uint8 RGB
+    detection: Detection  # in pixels of this photo
+    person: dict[str, np.ndarray]  # `Bodies.person`; cam_k, crops and joints2d_px as above
+
+
+def view_for_pictures(
+    photo: np.ndarray, detection: Detection, person: dict[str, np.ndarray]
+) -> View:
+    """Reduces a large photo, and what is known about a person in it; others stay as they are.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB.
+        detection: of the person.
+        person: arrays of `predict.pipeline.Bodies.person`.
+    """
+    height, width = photo.shape[:2]
+    if max(height, width) <= PICTURE_SIDE:
+        return View(photo, detection, person)
+    zoom = PICTURE_SIDE / max(height, width)
+    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+    scale = np.array([size[0] / width, size[1] / height], dtype=np.float32)
+    silhouette = cv2.resize(
+        detection.silhouette.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
+    )
+    reduced = replace(
+        detection,
+        silhouette=silhouette.astype(bool),
+        joints2d_px=detection.joints2d_px * scale,
+        box=detection.box * np.tile(scale, 2),
+    )
+    to_reduced = np.diag([*scale, 1]).astype(np.float32)
+    moved = {
+        "cam_k": to_reduced @ person["cam_k"],
+        "crops": person["crops"] * np.array([*scale, zoom], dtype=np.float32),
+        "joints2d_px": person["joints2d_px"] * scale,
+    }
+    smaller = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    return View(smaller, reduced, {**person, **moved})
 
 
 def draw_proxy(photo: np.ndarray, detection: Detection, crop: np.ndarray) -> np.ndarray:
@@ -95,7 +142,7 @@ def draw_tpose(renderer: BodyRenderer, vertices_tpose: np.ndarray) -> np.ndarray
         vertices_tpose: (V, 3) metres, body axes (y up).
 
     Returns:
-        (640, 1280, 3) uint8 RGB.
+        (TPOSE_SIZE, 2 * TPOSE_SIZE, 3) uint8 RGB.
     """
     canvas = np.full((TPOSE_SIZE, TPOSE_SIZE, 3), TPOSE_BACKGROUND, dtype=np.uint8)
     focal = TPOSE_SIZE * TPOSE_DISTANCE / TPOSE_EXTENT

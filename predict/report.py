@@ -1,53 +1,70 @@
-"""What is printed about the photos, one line each, and the summary at the end."""
+"""What is printed about the photos, one line a person, and the summary at the end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from predict.people import PredictedPerson, Skipped
+from predict.people import Skipped
+from predict.results import FinishedPhoto
 
 
 class Report:
-    """Collects the outcome of every photo."""
+    """Collects the outcome of every photo.
 
-    def __init__(self) -> None:
+    Args:
+        numbered: whether the people in a photo have numbers.
+    """
+
+    def __init__(self, numbered: bool = False) -> None:
         """Starts empty."""
+        self._numbered = numbered
+        self._done = 0
         self._ious: list[float] = []
-        self._skipped: list[Skipped] = []
+        self._skipped: list[str] = []
         self._errors: list[dict[str, float]] = []
+
+    @classmethod
+    def combined(cls, reports: Sequence["Report"]) -> "Report":
+        """One report of several processes' photos."""
+        total = cls(reports[0]._numbered)
+        for report in reports:
+            total._done += report._done
+            total._ious += report._ious
+            total._skipped += report._skipped
+            total._errors += report._errors
+        return total
 
     @property
     def done(self) -> int:
         """How many photos were predicted."""
-        return len(self._ious)
+        return self._done
 
     @property
     def skipped(self) -> int:
         """How many photos were not."""
         return len(self._skipped)
 
-    def add(self, result: PredictedPerson | Skipped, errors: dict[str, float] | None = None) -> str:
-        """Takes a result in and returns its line.
-
-        Args:
-            result: of one photo.
-            errors: by name with unit, where the truth is known.
-        """
+    def add(self, result: FinishedPhoto | Skipped) -> str:
+        """Takes the result of a photo in and returns its lines."""
         if isinstance(result, Skipped):
-            self._skipped.append(result)
+            self._skipped.append(result.reason)
             return f"skipped {result.reason}"
-        self._ious.append(result.silhouette_iou)
-        line = (
-            f"{result.photo.path.name}: {result.measurements}, "
-            f"silhouette IoU {result.silhouette_iou:.2f}"
-        )
-        if errors is None:
-            return line
-        self._errors.append(errors)
-        return f"{line}\n    against the truth: {_listed(errors)}"
+        self._done += 1
+        lines = []
+        for number, person in enumerate(result.people, start=1):
+            self._ious.append(person.silhouette_iou)
+            who = f"{result.photo.path.name}{f', person {number}' if self._numbered else ''}"
+            lines.append(
+                f"{who}: {person.measurements}, silhouette IoU {person.silhouette_iou:.2f}"
+            )
+        if result.errors is not None:
+            self._errors.append(result.errors)
+            lines.insert(1, f"    against the truth: {_listed(result.errors)}")
+        return "\n".join(lines)
 
     def summary(self, output: Path) -> str:
         """The last lines: counts, means, the skipped photos by name, where the results are."""
-        lines = [f"{self.done} of {self.done + self.skipped} photos done"]
+        people = f", {len(self._ious)} people" if self._numbered else ""
+        lines = [f"{self.done} of {self.done + self.skipped} photos done{people}"]
         if self._ious:
             lines.append(f"mean IoU of predicted and detected silhouette: {_mean(self._ious):.3f}")
         if self._errors:
@@ -59,7 +76,7 @@ class Report:
             )
         if self._skipped:
             lines.append(f"{self.skipped} skipped:")
-            lines.extend(f"    {skipped.reason}" for skipped in self._skipped)
+            lines.extend(f"    {reason}" for reason in self._skipped)
         if self.done:
             lines.append(f"results are in {output}")
         return "\n".join(lines)

@@ -64,8 +64,9 @@ class PyrenderBackend:
             torch.from_numpy(np.asarray(vertices_cam, dtype=np.float32)),
             torch.from_numpy(self._faces.astype(np.int64)),
         ).numpy()
+        # A body is closed: nobody sees its faces from behind, and not shading them saves a third.
         material = self._pyrender.MetallicRoughnessMaterial(
-            metallicFactor=0.0, roughnessFactor=0.75, doubleSided=True
+            metallicFactor=0.0, roughnessFactor=0.75, doubleSided=False
         )
         primitive = self._pyrender.Primitive(
             positions=vertices_cam @ TO_GL,

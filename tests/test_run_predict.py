@@ -1,7 +1,12 @@
 """run_predict.py from its command line to its files and exit status."""
 
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,13 +20,20 @@ from models.regressor import Regressor
 from predict.detectors import registry
 from predict.detectors.interface import Detection
 from run_predict import PredictOptions, exit_status, main, predict
+from utils.command_line import STOPPED, WRONG_USE, run_script
 from utils.paths import DEMO, ROOT
 
 FILES = ("{}_overlay.png", "{}_tpose.png", "{}_proxy.png", "{}.npz")
 
 
 class FakeDetector:
-    """Finds a person wherever the photo's first pixel is not black; fails on a white one."""
+    """Finds a person wherever the photo's first pixel is not black; fails on a white one.
+
+    Where that pixel is above 200 there is a second, smaller person.
+    """
+
+    def __init__(self, device: torch.device, checkpoints: Path) -> None:
+        pass
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         if image[0, 0].max() < 10:
@@ -32,9 +44,14 @@ class FakeDetector:
         silhouette = np.zeros((height, width), dtype=bool)
         silhouette[height // 10 : -height // 10, width // 3 : -width // 3] = True
         joints = np.linspace([width / 3, height / 10], [width / 2, height / 2], 17)
-        return [
+        people = [
             Detection(silhouette, joints.astype(np.float32), np.ones(17, np.float32), np.zeros(4))
         ]
+        if image[0, 0].min() > 200:
+            smaller = silhouette.copy()
+            smaller[: height // 2] = False
+            people.append(replace(people[0], silhouette=smaller))
+        return people
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +69,13 @@ def checkpoint(tmp_path_factory) -> Path:
         path,
     )
     return path
+
+
+@pytest.fixture(autouse=True)
+def _same_threads_afterwards():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -151,6 +175,108 @@ def test_a_result_that_cannot_be_written_is_reported(tmp_path, checkpoint, fake_
     assert "a.png" in capsys.readouterr().out.split("skipped:")[1]
 
 
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as content:
+        return dict(content)
+
+
+def test_everybody_gets_a_number(tmp_path, checkpoint, fake_detector, capsys):
+    _write_photo(tmp_path / "photos" / "one.png", 120)
+    _write_photo(tmp_path / "photos" / "two.png", 220)
+    for people in ("main", "all"):
+        options = _options(
+            tmp_path, checkpoint, people=people, visuals=False, output=tmp_path / people
+        )
+        assert predict(options) == run_predict.ALL_DONE
+    written = {path.stem: _arrays(path) for path in (tmp_path / "all").iterdir()}
+    assert sorted(written) == ["one_1", "two_1", "two_2"]
+    main_person = _arrays(tmp_path / "main" / "two.npz")
+    np.testing.assert_allclose(written["two_1"]["vertices"], main_person["vertices"], atol=1e-4)
+    assert abs(written["two_2"]["crops"] - main_person["crops"]).max() > 1
+    printed = capsys.readouterr().out
+    assert "two.png, person 2: height" in printed
+    assert "2 of 2 photos done, 3 people" in printed
+
+
+class InterruptedDetector(FakeDetector):
+    """Is there when Ctrl-C is pressed during the third photo."""
+
+    def __init__(self) -> None:
+        self.seen = []
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        self.seen.append(1)
+        if len(self.seen) == 3:
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.05)
+        return super().detect(image)
+
+
+def test_ctrl_c_stops_soon(tmp_path, checkpoint, monkeypatch, capsys):
+    detector = InterruptedDetector()
+    monkeypatch.setitem(registry.DETECTORS, "fake", lambda device, checkpoints: detector)
+    for index in range(40):
+        _write_photo(tmp_path / "photos" / f"{index:02d}.png", 120)
+    options = _options(tmp_path, checkpoint, visuals=False, batch_size=1)
+    assert run_script(lambda: predict(options)) == STOPPED
+    assert capsys.readouterr().err.endswith("stopped\n")
+    assert len(detector.seen) < 20
+
+
+RANK = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("fakes", sys.argv[1])
+fakes = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(fakes)
+fakes.registry.DETECTORS["fake"] = fakes.FakeDetector
+sys.argv = ["run_predict.py", *sys.argv[2:]]
+sys.exit(fakes.run_script(fakes.main))
+"""
+
+
+def test_two_processes_write_what_one_writes(tmp_path, checkpoint, fake_detector, capsys):
+    """As torchrun starts them; one photo is nobody's, so that both must answer 3."""
+    for index, grey in enumerate((120, 220, 0, 90, 150)):
+        _write_photo(tmp_path / "photos" / f"{index}.png", grey)
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        port = found.getsockname()[1]
+    arguments = [
+        "--input", str(tmp_path / "photos"), "--output", str(tmp_path / "two"),
+        "--checkpoint", str(checkpoint), "--silh_from", "fake", "--people", "all",
+        "--device", "cpu", "--renderer", "own", "--batch-size", "1",
+    ]  # fmt: skip
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK, __file__, *arguments],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            env={
+                **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
+                "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+            },
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    torch.set_num_threads(1)  # as in the other processes, for the same rounding
+    options = _options(tmp_path, checkpoint, people="all", batch_size=1, output=tmp_path / "one")
+    assert predict(options) == run_predict.SOME_SKIPPED
+    alone = capsys.readouterr().out.splitlines()
+    printed = [rank.communicate()[0].splitlines() for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [run_predict.SOME_SKIPPED] * 2
+
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == names
+    assert len(names) == 5 * 4  # three photos with one person, one with two
+    for name in names:
+        one, two = ((tmp_path / folder / name) for folder in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes(), name
+    summary = next(index for index, line in enumerate(alone) if "of 5 photos" in line)
+    # The first process has photos 0, 2 and 4, a line for each, then the summary of all five; the
+    # last line names the folder.
+    assert printed[0][3:-1] == alone[summary:-1]
+    assert sorted(printed[0][:3] + printed[1]) == sorted(alone[:summary])
+
+
 def test_batches_change_nothing(tmp_path, checkpoint, fake_detector):
     for index in range(3):
         _write_photo(tmp_path / "photos" / f"{index}.png", 100 + index)
@@ -171,7 +297,8 @@ def test_batches_change_nothing(tmp_path, checkpoint, fake_detector):
         (["--input", "nowhere"], "no file or folder at nowhere"),
         (["--input", "photos/notes.txt"], "not an image by its name"),
         (["--input", "nothing"], "no images in nothing"),
-        (["--silh_from", "pointrend"], "available: "),
+        (["--silh_from", "pointrendd"], "expected one of: "),
+        (["--gender", "female"], "for the body"),
         (["--output", "photos"], "choose another folder"),
         (["--batch-size", "0"], "--batch-size is 0"),
         (["--device", "cuda:99"], "cuda:99"),
@@ -188,9 +315,9 @@ def test_wrong_use_is_one_clear_line(
     defaults = ["--input", "photos", "--output", "out", "--checkpoint", str(checkpoint),
                 "--silh_from", "fake"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["run_predict.py", *defaults, *arguments])
-    assert main() == run_predict.WRONG_USE
+    assert run_script(main) == WRONG_USE
     error = capsys.readouterr().err.strip()
-    assert error.startswith("error: ")
+    assert error.startswith("run_predict.py: ")
     assert message in error
     assert "\n" not in error
 
@@ -199,7 +326,7 @@ def test_a_mistyped_option_offers_the_nearest(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["run_predict.py", "--inptu", "photos"])
     with pytest.raises(SystemExit) as stopped:
         main()
-    assert stopped.value.code == run_predict.WRONG_USE
+    assert stopped.value.code == WRONG_USE
     assert "--input" in capsys.readouterr().err
 
 

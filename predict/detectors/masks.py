@@ -23,12 +23,22 @@ def tidy_silhouette(mask: np.ndarray, joints2d_px: np.ndarray) -> np.ndarray:
         (H, W) bool; all False when there is nothing the size of a person.
     """
     silhouette = mask > MASK_THRESHOLD
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(silhouette.astype(np.uint8))
-    if count < 2:
+    if not silhouette.any():
         return silhouette
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    kept = {1 + int(areas.argmax())} | set(_labels_at(labels, joints2d_px).tolist())
-    silhouette = np.isin(labels, list(kept - {0}))
+    x0, y0, x1, y1 = tight_box(silhouette).astype(int)
+    # Beyond its box is background alone: what touches the box's border is no hole here either.
+    part = silhouette[y0:y1, x0:x1]
+    part[:] = _tidy_part(part, joints2d_px - (x0, y0))
+    return silhouette
+
+
+def _tidy_part(silhouette: np.ndarray, joints2d_px: np.ndarray) -> np.ndarray:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(silhouette.astype(np.uint8))
+    kept = np.zeros(count, dtype=bool)
+    kept[1 + stats[1:, cv2.CC_STAT_AREA].argmax()] = True
+    kept[_labels_at(labels, joints2d_px)] = True
+    kept[0] = False
+    silhouette = kept[labels]
     if silhouette.sum() < SMALLEST_PERSON:
         return np.zeros_like(silhouette)
     return _fill_pinholes(silhouette)

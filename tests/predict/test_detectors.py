@@ -2,17 +2,26 @@
 
 import numpy as np
 import pytest
+import torch
+from scipy.ndimage import gaussian_filter, label
 
 from predict.detectors import registry
-from predict.detectors.masks import inside_photo, tidy_silhouette, tight_box
+from predict.detectors.masks import SPECK_SHARE, inside_photo, tidy_silhouette, tight_box
 from predict.detectors.mediapipe_pose import MEDIAPIPE33, MediaPipeDetector, detection_of
 from utils.errors import InputError
 from utils.joints import COCO17
 
+CPU = torch.device("cpu")
+
+
+def test_detectors_by_name():
+    assert set(registry.DETECTORS) == {"mediapipe", "maskrcnn", "pointrend", "densepose"}
+    assert isinstance(registry.build_detector("mediapipe", CPU), MediaPipeDetector)
+
 
 def test_unknown_detector_is_refused_with_what_there_is():
-    with pytest.raises(InputError, match=r"pointrendd.*available: .*mediapipe"):
-        registry.build_detector("pointrendd")
+    with pytest.raises(InputError, match=r"pointrendd.*expected one of: mediapipe, maskrcnn"):
+        registry.build_detector("pointrendd", CPU)
 
 
 def test_mask_keeps_the_person_and_what_holds_a_joint():
@@ -33,6 +42,39 @@ def test_mask_keeps_real_holes_and_gaps_at_the_border():
     mask[40:60, 40:60] = 0  # between arm and body
     mask[0, 0] = 0  # one pixel of background in a corner
     np.testing.assert_array_equal(tidy_silhouette(mask, np.zeros((0, 2))), mask > 0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_mask_is_tidied_as_scipy_would_do_it(seed):
+    """Blobs with holes, some of them cut by the photo's border."""
+    generator = np.random.default_rng(seed)
+    noise = gaussian_filter(generator.normal(size=(90, 120)), 2.5)
+    mask = (noise > 0.02).astype(np.float32)
+    mask[: 10 * (seed % 3)] = 0  # also with nothing at the border
+    mask[:, 100 + 10 * (seed % 3) :] = 0
+    joints = generator.uniform(-10, 130, (12, 2)).astype(np.float32)
+
+    labels, count = label(mask, structure=np.ones((3, 3)))
+    areas = [0, *(int((labels == number).sum()) for number in range(1, count + 1))]
+    inside = joints[inside_photo(joints, 120, 90)].astype(int)
+    kept = {int(np.argmax(areas)), *labels[inside[:, 1], inside[:, 0]].tolist()} - {0}
+    expected = np.isin(labels, list(kept))
+    holes, count = label(~expected)
+    whole = expected.sum()
+    for number in range(1, count + 1):
+        hole = np.pad(holes == number, 1)
+        at_border = (np.argwhere(hole)[:, None] == [[1, 1], [90, 120]]).any()
+        if hole.sum() < SPECK_SHARE * whole and not at_border:
+            expected |= holes == number
+    np.testing.assert_array_equal(tidy_silhouette(mask, joints), expected)
+
+
+def test_mask_is_left_as_it_is():
+    mask = np.zeros((60, 60), dtype=bool)
+    mask[10:30, 10:30] = mask[40:45, 40:45] = True
+    before = mask.copy()
+    tidy_silhouette(mask, np.zeros((0, 2)))
+    np.testing.assert_array_equal(mask, before)
 
 
 def test_mask_of_a_few_pixels_is_nobody():

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from models.body_model import BodyModel
-from predict.measurements import girth_at, measure, volume_of
+from predict.measurements import edges_of, girth_at, measure, volume_of
 
 
 def _box(extents: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -30,9 +30,16 @@ def test_volume_does_not_depend_on_winding_or_place():
 def test_girth_spans_hollows_as_a_tape_does():
     vertices, faces = _box((0.2, 1.0, 0.2))
     both = np.concatenate([vertices + offset for offset in np.array([[-0.4, 0, 0], [0.4, 0, 0]])])
-    legs = np.concatenate([faces, faces + len(vertices)])
+    legs = edges_of(np.concatenate([faces, faces + len(vertices)]))
     assert girth_at(both, legs, 0.0) == pytest.approx(2 * (1.0 + 0.2))
     assert girth_at(both, legs, 0.6) == 0
+
+
+def test_every_edge_counts_once():
+    _, faces = _box((1.0, 1.0, 1.0))
+    edges = edges_of(faces)
+    # 12 edges of the cube and a diagonal on each of its 6 sides.
+    assert len({tuple(edge) for edge in edges.tolist()}) == len(edges) == 18
 
 
 def test_open_body_has_the_size_of_a_person():

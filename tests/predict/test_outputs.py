@@ -7,7 +7,13 @@ import pytest
 import trimesh
 
 from predict.detectors.interface import Detection
-from predict.outputs import make_output_folder, output_names, save_meshes, save_person
+from predict.outputs import (
+    make_output_folder,
+    output_names,
+    person_names,
+    save_meshes,
+    save_person,
+)
 from utils.errors import InputError
 
 
@@ -18,10 +24,36 @@ from utils.errors import InputError
         (["a.png", "a.jpg", "b.jpg"], ["a.png", "a.jpg", "b"]),
         (["A.png", "a.jpg"], ["A.png", "a.jpg"]),
         (["a.png", "a.jpg", "a.jpg.png"], ["a.png", "a.jpg", "a.jpg.png"]),
+        # The T-posed mesh of a.png would be the posed one of a_tpose.png.
+        (["a.png", "A_Tpose.png", "b_tpose.png"], ["a", "A_Tpose.png", "b_tpose"]),
     ],
 )
 def test_no_two_images_share_a_name(files, names):
     assert output_names([Path("photos") / file for file in files]) == names
+
+
+def test_files_of_different_photos_and_people_never_clash():
+    """Every ending that is written, for awkward names, whether people have numbers or not."""
+    stems = ["a", "a_1", "a_1_1", "a_tpose", "a_tpose_tpose", "a_1_tpose", "a_overlay", "A_proxy"]
+    paths = [Path(f"{stem}.{suffix}") for stem in stems for suffix in ("png", "jpg")]
+    endings = (".npz", ".obj", "_tpose.obj", "_overlay.png", "_tpose.png", "_proxy.png")
+    for some in (paths, paths[::2]):
+        for count, numbered in ((1, False), (1, True), (12, True)):
+            files = [
+                f"{person}{ending}".casefold()
+                for name in output_names(some)
+                for person in person_names(name, count, numbered)
+                for ending in endings
+            ]
+            assert len(set(files)) == len(files)
+
+
+def test_people_have_numbers_where_all_are_predicted():
+    assert person_names("a", 1, numbered=False) == ["a"]
+    assert person_names("a", 1, numbered=True) == ["a_1"]
+    assert person_names("a", 3, numbered=True) == ["a_1", "a_2", "a_3"]
+    with pytest.raises(ValueError, match="2 people"):
+        person_names("a", 2, numbered=False)
 
 
 def test_the_input_folder_is_refused(tmp_path):

@@ -7,12 +7,14 @@ from models.body_model import BodyModel
 from predict.detectors.interface import Detection
 from predict.pictures import (
     LEFT_COLOUR,
+    PICTURE_SIDE,
     RIGHT_COLOUR,
     TPOSE_BACKGROUND,
     TPOSE_SIZE,
     draw_overlay,
     draw_proxy,
     draw_tpose,
+    view_for_pictures,
 )
 from renderers.overlay import BodyRenderer
 from utils.joints import COCO17
@@ -78,3 +80,53 @@ def test_overlay_is_drawn_through_the_photos_camera(body):
     columns = np.flatnonzero(drawn.any(axis=0))
     # 50 px a metre: the body's middle is half a metre, 25 px, right of the picture's middle.
     assert (columns.min() + columns.max() + 1) / 2 == pytest.approx(125, abs=1)
+
+
+def test_a_large_photo_is_shown_reduced_with_everything_in_its_place(body):
+    """Four times too large a photo gives the picture of one that fits."""
+    vertices, faces = body
+    height, width = 900, PICTURE_SIDE
+    detection, person = _large_person(vertices, zoom=1)
+    small = view_for_pictures(np.zeros((height, width, 3), np.uint8), detection, person)
+    assert small.detection is detection
+    assert small.person is person
+    large = view_for_pictures(
+        np.zeros((4 * height, 4 * width, 3), np.uint8), *_large_person(vertices, zoom=4)
+    )
+    assert large.photo.shape == small.photo.shape
+    for name in ("cam_k", "crops", "joints2d_px"):
+        np.testing.assert_allclose(large.person[name], person[name], rtol=1e-6)
+    np.testing.assert_array_equal(large.detection.silhouette, detection.silhouette)
+    np.testing.assert_allclose(large.detection.joints2d_px, detection.joints2d_px)
+    np.testing.assert_allclose(large.detection.box, detection.box)
+    renderer = BodyRenderer(faces, "own")
+    overlays = [draw_overlay(view.photo, renderer, view.person) for view in (small, large)]
+    proxies = [
+        draw_proxy(view.photo, view.detection, view.person["crops"]) for view in (small, large)
+    ]
+    for one, other in (overlays, proxies):
+        np.testing.assert_array_equal(one, other)
+        assert one.any()
+
+
+def _large_person(vertices: np.ndarray, zoom: int) -> tuple[Detection, dict[str, np.ndarray]]:
+    """A person in a photo of `PICTURE_SIDE` times `zoom` pixels."""
+    silhouette = np.zeros((900, PICTURE_SIDE), dtype=bool)
+    silhouette[100:700, 300:600] = True
+    joints = np.linspace([310.0, 110], [590, 690], 17)
+    box = np.array([300.0, 100, 600, 700])
+    detection = Detection(
+        silhouette.repeat(zoom, axis=0).repeat(zoom, axis=1),
+        zoom * joints.astype(np.float32), np.ones(17, np.float32), zoom * box.astype(np.float32),
+    )  # fmt: skip
+    focal = 42 * 300.0
+    return detection, {
+        "vertices": vertices * np.array([1, -1, -1], dtype=np.float32),
+        "cam_t": np.array([0, 0, 42], dtype=np.float32),
+        "cam_k": np.array(
+            [[zoom * focal, 0, zoom * 450], [0, zoom * focal, zoom * 400], [0, 0, 1]],
+            dtype=np.float32,
+        ),
+        "crops": zoom * np.array([450, 400, 720], dtype=np.float32),
+        "joints2d_px": zoom * joints.astype(np.float32),
+    }
