@@ -76,6 +76,7 @@ class Skinning(nn.Module):
         rotations, places = transforms[:, :, :3, :3], transforms[:, :, :3, 3]
         shifts = places - (rotations @ joints[..., None])[..., 0]
         affine = torch.cat([rotations, shifts[..., None]], dim=-1)  # (B, K, 3, 4)
+        # At most 4 of a vertex's 24 weights are not zero, but a sparse product takes as long here.
         blended = (self.weights @ affine.flatten(2)).unflatten(2, (3, 4))  # (B, V, 3, 4)
         vertices = blended[..., 3]
         for axis in range(3):

@@ -212,7 +212,15 @@ class InterruptedDetector(FakeDetector):
         return super().detect(image)
 
 
-def test_ctrl_c_stops_soon(tmp_path, checkpoint, monkeypatch, capsys):
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C does what it does in Python, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_stops_soon(tmp_path, checkpoint, ctrl_c, monkeypatch, capsys):
     detector = InterruptedDetector()
     monkeypatch.setitem(registry.DETECTORS, "fake", lambda device, checkpoints: detector)
     for index in range(40):
