@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
-from utils.paths import ADDITIONAL, DATA, DEFAULT_CHECKPOINT, OUTPUT
+from utils.paths import ADDITIONAL, CHECKPOINTS, DATA, DEFAULT_CHECKPOINT, OUTPUT
 
 if TYPE_CHECKING:
     from predict.evaluation import Evaluator
@@ -51,6 +51,7 @@ class EvaluateOptions:
     # "dataset" (its own silhouettes and joints) and names of detectors; none given: for open all
     # that there are, else "dataset"
     silh_from: tuple[str, ...] = ()
+    detector_weights: Path = CHECKPOINTS  # folder with the weights of detectors that need some
     output: Path = OUTPUT / "evaluation"  # folder for the results, made if need be
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
     batch_size: int = 8  # photos at a time
@@ -151,12 +152,14 @@ def build_detectors(options: EvaluateOptions, device: Any) -> dict[str, Any]:
 
     if options.silh_from:
         return {
-            name: None if name == DATASET else build_detector(name, device)
+            name: (
+                None if name == DATASET else build_detector(name, device, options.detector_weights)
+            )
             for name in options.silh_from
         }
     if options.dataset != "open":
         return {DATASET: None}
-    detectors = {DATASET: None, **available_detectors(device)}
+    detectors = {DATASET: None, **available_detectors(device, options.detector_weights)}
     for name, detector in detectors.items():
         if isinstance(detector, str):
             print(f"{name} is left out: {detector}")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
-from utils.paths import DEFAULT_CHECKPOINT, DEMO, OUTPUT
+from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
 
 if TYPE_CHECKING:
     from predict.folder import FolderPredictor
@@ -44,6 +44,7 @@ class PredictOptions:
         None  # of the body; None: the checkpoint's
     )
     silh_from: str = "mediapipe"  # detector: mediapipe, maskrcnn, pointrend or densepose
+    detector_weights: Path = CHECKPOINTS  # folder with the weights of those that need some
     people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
     batch_size: int = 8  # people that pass through the network together
@@ -113,7 +114,7 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
         comparer=TruthComparer(body.faces, body.face_parts, predictor.image_size),
     )
     return FolderPredictor(
-        build_detector(options.silh_from, device),
+        build_detector(options.silh_from, device, options.detector_weights),
         BodyPredictor(predictor, device, options.batch_size),
         writer,
         everyone,

@@ -21,7 +21,7 @@ from predict.detectors import registry
 from predict.detectors.interface import Detection
 from run_predict import PredictOptions, exit_status, main, predict
 from utils.command_line import STOPPED, WRONG_USE, run_script
-from utils.paths import DEMO, ROOT
+from utils.paths import CHECKPOINTS, DEMO, ROOT
 
 FILES = ("{}_overlay.png", "{}_tpose.png", "{}_proxy.png", "{}.npz")
 
@@ -210,6 +210,21 @@ class InterruptedDetector(FakeDetector):
             signal.raise_signal(signal.SIGINT)
         time.sleep(0.05)
         return super().detect(image)
+
+
+def test_detectors_look_for_weights_where_they_are_told(tmp_path, checkpoint, monkeypatch):
+    asked = []
+
+    def build(device, checkpoints):
+        asked.append(checkpoints)
+        return FakeDetector(device, checkpoints)
+
+    monkeypatch.setitem(registry.DETECTORS, "fake", build)
+    _write_photo(tmp_path / "photos" / "a.png", 120)
+    options = _options(tmp_path, checkpoint, visuals=False)
+    assert predict(options) == run_predict.ALL_DONE
+    assert predict(replace(options, detector_weights=tmp_path)) == run_predict.ALL_DONE
+    assert asked == [CHECKPOINTS, tmp_path]
 
 
 @pytest.fixture
