@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import pytest
 
+import run_train
+from utils.command_line import WRONG_USE, run_script
 from utils.paths import DEFAULT_CHECKPOINT, ROOT
 
 
@@ -65,7 +67,16 @@ def test_dry_run_says_what_would_happen_and_keeps_nothing(small, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_mistakes_are_one_line_each(small, tmp_path):
+def _status(arguments, monkeypatch) -> int:
+    """Exit status of the script in this process, which saves loading torch."""
+    monkeypatch.setattr(sys, "argv", ["run_train.py", *map(str, arguments)])
+    try:
+        return run_script(run_train.main)
+    except SystemExit as end:
+        return end.code
+
+
+def test_mistakes_are_one_line_each(small, tmp_path, monkeypatch, capsys):
     y_up = np.zeros((20, 72), np.float32)  # people who stand upright where y points up
     np.savez(tmp_path / "y_up.npz", poses=y_up)
     mistakes = {
@@ -78,8 +89,7 @@ def test_mistakes_are_one_line_each(small, tmp_path):
         "holds a ResNet-18": ["--model.init-from", DEFAULT_CHECKPOINT, "--model.resnet-layers", 50],
     }
     for told, arguments in mistakes.items():
-        result = _run(*small, *arguments)
-        assert result.returncode == 2, told
-        errors = [line for line in result.stderr.splitlines() if line.strip()]
-        assert len(errors) == 1, result.stderr
+        assert _status([*small, *arguments], monkeypatch) == WRONG_USE, told
+        errors = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+        assert len(errors) == 1, errors
         assert told in errors[0]
