@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
+from utils.pairs import pair_of, visibility_of
+
 # What each term of the loss compares, by its name in the options.
 _KEYS = {
     "vertices": "vertices",
@@ -87,7 +89,7 @@ class MultiTaskLoss(nn.Module):
         """
         total, terms = 0.0, {}
         for name, log_variance in self.log_variances.items():
-            first, second = _pair(pred, target, _KEYS[name])
+            first, second = pair_of(pred, target, _KEYS[name])
             if name == "joints2d":
                 term = self._visible_mean_squared_error(first, second, target)
             else:
@@ -100,7 +102,7 @@ class MultiTaskLoss(nn.Module):
         self, pred: Tensor, true: Tensor, target: dict[str, Tensor]
     ) -> Tensor:
         """Mean over the coordinates of all visible joints of the batch; 0 when there are none."""
-        visibility = _visibility(target, true)
+        visibility = visibility_of(target, true)
         squared = torch.where(visibility[..., None], pred - true, 0).square()  # (B, J, 2)
         visible = visibility.sum().float()
         if self.training:
@@ -111,26 +113,3 @@ class MultiTaskLoss(nn.Module):
     def weights(self) -> dict[str, Tensor]:
         """The terms' present weights exp(-s), detached, by name."""
         return {name: torch.exp(-s.detach()) for name, s in self.log_variances.items()}
-
-
-def _pair(pred: dict[str, Tensor], target: dict[str, Tensor], key: str) -> tuple[Tensor, Tensor]:
-    for name, tensors in (("pred", pred), ("target", target)):
-        if key not in tensors:
-            raise ValueError(f"the loss needs {key}, but {name} has only {sorted(tensors)}")
-    if pred[key].shape != target[key].shape:
-        raise ValueError(
-            f"{key}: pred has shape {tuple(pred[key].shape)}, target {tuple(target[key].shape)}; "
-            "they must be the same"
-        )
-    return pred[key], target[key]
-
-
-def _visibility(target: dict[str, Tensor], joints2d: Tensor) -> Tensor:
-    if "visibility" not in target:
-        raise ValueError("the loss needs visibility (B, 17) of the 2D joints in target")
-    visibility = target["visibility"].bool()
-    if visibility.shape != joints2d.shape[:2]:
-        raise ValueError(
-            f"visibility has shape {tuple(visibility.shape)}; {tuple(joints2d.shape[:2])} is needed"
-        )
-    return visibility

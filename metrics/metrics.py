@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from utils.pairs import pair_of, visibility_of
+
 MM_PER_METRE = 1000.0
 # Squarings in `_optimal_rotation`, each doubling the decimals of the answer: 20 are enough for
 # points that lie on one line but for a 300th part of their spread.
@@ -107,9 +109,9 @@ class Metrics:
         for name, metric in _METRICS.items():
             if metric.key not in pred or metric.key not in target:
                 continue
-            pair = _pair(pred, target, metric.key)
+            pair = tuple(map(_numbers, pair_of(pred, target, metric.key)))
             if metric.key == "joints2d_px":
-                pair = (*pair, _visibility(target, pair[1]))
+                pair = (*pair, visibility_of(target, pair[1]))
             values = metric.function(*pair)  # (B,)
             counts = _counts(name, target, values)  # (B,) bool
             self._add(name, values, counts)
@@ -244,28 +246,9 @@ _METRICS = {
 }
 
 
-def _pair(pred: dict[str, Tensor], target: dict[str, Tensor], key: str) -> tuple[Tensor, Tensor]:
-    """The two tensors of one name, in float32 unless bool or integer; raises when they differ."""
-    first, second = pred[key], target[key]
-    if first.shape != second.shape:
-        raise ValueError(
-            f"{key}: pred has shape {tuple(first.shape)}, target {tuple(second.shape)}; they must "
-            "be the same"
-        )
-    if key == "silhouettes":
-        return first, second
-    return first.float(), second.float()
-
-
-def _visibility(target: dict[str, Tensor], joints2d: Tensor) -> Tensor:
-    if "visibility" not in target:
-        raise ValueError("target has joints2d_px but no visibility, which must be (B, 17) bool")
-    visibility = target["visibility"].bool()
-    if visibility.shape != joints2d.shape[:2]:
-        raise ValueError(
-            f"visibility has shape {tuple(visibility.shape)}; {tuple(joints2d.shape[:2])} is needed"
-        )
-    return visibility
+def _numbers(values: Tensor) -> Tensor:
+    """Floats of any width as float32; masks and whole numbers as they are."""
+    return values.float() if values.is_floating_point() else values
 
 
 def _counts(name: str, target: dict[str, Tensor], values: Tensor) -> Tensor:
