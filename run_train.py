@@ -47,7 +47,7 @@ class DataOptions:
     val_poses: tuple[Path, ...] = (OPEN_POSES_VAL,)
     val_shapes: Literal["drawn", "file"] = "drawn"  # drawn as in training (once), or the npz's own
     image_size: int = 256  # side of the network's input, pixels
-    renderer: Literal["own", "nmr"] = "own"  # nmr: neural_renderer, if you have it; same pixels
+    renderer: Literal["own", "nmr"] = "own"  # nmr: neural_renderer, if you have it; same rules
 
 
 @dataclass(frozen=True)

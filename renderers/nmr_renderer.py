@@ -107,6 +107,6 @@ def _neural_renderer():
         raise InputError(
             f"--data.renderer nmr cannot load neural_renderer ({error}); install it where torch "
             "and a CUDA compiler fit it (pip install neural_renderer_pytorch==1.1.3), or choose "
-            "--data.renderer own, which draws the same pixels"
+            "--data.renderer own, which draws by the same rules"
         ) from error
     return neural_renderer
