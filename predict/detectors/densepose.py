@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,15 +17,12 @@ from predict.detectors.densepose_head import (
 )
 from predict.detectors.detectron import (
     Found,
-    PersonNetwork,
     people_in,
-    require_detectron2,
     zoo_config,
 )
-from predict.detectors.detectron_weights import WeightsFile, load_weights, read_weights
-from predict.detectors.interface import Detection
-from predict.detectors.keypoint_rcnn import KeypointRcnn, find_weights
-from predict.detectors.matching import MaskCandidate, match_people
+from predict.detectors.detectron_weights import WeightsFile
+from predict.detectors.mask_and_pose import MaskAndPoseDetector
+from predict.detectors.matching import MaskCandidate
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
@@ -48,30 +44,18 @@ class FoundCharts(Found, Protocol):
     densepose_fine: Tensor
 
 
-class DensePoseDetector:
-    """Finds the people in a photo with one network for silhouettes and one for joints.
-
-    Args:
-        device: where both networks run.
-        checkpoints: folder with the weights.
-
-    Raises:
-        InputError: detectron2 or weights are missing, or the weights cannot be read.
-    """
+class DensePoseDetector(MaskAndPoseDetector):
+    """Finds the people in a photo; see `MaskAndPoseDetector`."""
 
     def __init__(self, device: torch.device, checkpoints: Path) -> None:
         """Loads both networks."""
-        require_detectron2()
-        # Both files are looked for before a network is built, so that missing ones are told soon.
-        mask_path, pose_path = WEIGHTS.find(checkpoints), find_weights(checkpoints)
-        weights = read_weights(mask_path, WEIGHTS)
-        self._masks = PersonNetwork(densepose_config(weights), device)
-        load_weights(self._masks.module, weights, mask_path, WEIGHTS)
-        self._poses = KeypointRcnn(device, pose_path)
-
-    def detect(self, image: np.ndarray) -> list[Detection]:
-        """See `Detector.detect`."""
-        return match_people(masks_of(self._masks(image)), self._poses.poses(image))
+        super().__init__(
+            device,
+            checkpoints,
+            WEIGHTS,
+            lambda weights: (weights, densepose_config(weights)),
+            masks_of,
+        )
 
 
 def masks_of(found: FoundCharts) -> list[MaskCandidate]:
