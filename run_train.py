@@ -27,7 +27,7 @@ from train.distributed import ALONE, Ranks, device_name_of_rank, joined_ranks
 from train.logging import RunLog
 from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions
 from utils.command_line import parse_options, run_script
-from utils.devices import choose_device
+from utils.devices import choose_device, network_dtype
 from utils.errors import InputError
 from utils.paths import EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
 
@@ -154,7 +154,7 @@ def build_trainer(options: Options, device: torch.device, ranks: Ranks = ALONE) 
             f"--data.renderer nmr draws on CUDA alone, and this run is on {device}; "
             "choose --data.renderer own"
         )
-    dtype = torch.bfloat16 if options.training.bf16 else torch.float32
+    dtype = network_dtype(options.training.precision, device)
     synthesiser = Synthesiser(
         body_model, mean.betas, data.image_size, options.camera, data.renderer, dtype
     )

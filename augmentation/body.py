@@ -30,4 +30,5 @@ def draw_vertex_noise(
     options: AugmentationOptions, batch: int, vertices: int, generator: Generator
 ) -> Tensor:
     """Uniform noise in x and y, (B, V, 2) metres; there is none in depth."""
-    return uniform((batch, vertices, 2), options.vertex_noise, generator)
+    # Laid out as the body model lays out vertices, so that adding it runs along whole planes.
+    return uniform((batch, 2, vertices), options.vertex_noise, generator).mT

@@ -21,7 +21,7 @@ from data.synthesis import CameraOptions, Synthesiser
 from models.body_model import BodyModel, read_mean_parameters
 from utils.command_line import parse_options
 from utils.crops import crop_intrinsics
-from utils.devices import choose_device
+from utils.devices import Precision, choose_device, network_dtype
 from utils.paths import OPEN_POSES_VAL
 from utils.proxy import make_proxy
 from utils.rotations import axis_angle_to_rotmat
@@ -34,7 +34,7 @@ class BenchmarkOptions:
     batch_size: int = 32
     image_size: int = 256  # pixels
     rounds: int = 20  # each times every stage once
-    bf16: bool = True  # type of the proxies
+    precision: Precision = "auto"  # of the proxies: bf16, fp32; auto: what training takes here
     device: str = "auto"
     threads: int = 0  # of the CPU; 0 takes all cores
     json: Path | None = None  # where the results are written too
@@ -48,8 +48,9 @@ def main(options: BenchmarkOptions) -> None:
     device = choose_device(options.device)
     timings = time_in_turns(build_stages(options, device), options.rounds, device)
     on = machine(device)
+    dtype = network_dtype(options.precision, device)
     print(
-        f"batch {options.batch_size} at {options.image_size} x {options.image_size}, "
+        f"batch {options.batch_size} at {options.image_size} x {options.image_size}, {dtype}, "
         f"{on['device']}, {on['cpu_threads']} CPU threads"
     )
     for name, timing in timings.items():
@@ -69,7 +70,7 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     """The whole synthesis, and the stages that take most of it."""
     augmentation, generator = AugmentationOptions(), torch.Generator(device).manual_seed(0)
     mean_betas = read_mean_parameters("open").betas
-    dtype = torch.bfloat16 if options.bf16 else torch.float32
+    dtype = network_dtype(options.precision, device)
     batch, size = options.batch_size, options.image_size
     synthesiser = Synthesiser(
         BodyModel.load("open"), mean_betas, size, CameraOptions(), proxy_dtype=dtype
@@ -81,6 +82,7 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     pose_rotmats = axis_angle_to_rotmat(poses.unflatten(1, (-1, 3)))
     vertices = synthesiser.body_model(betas, pose_rotmats).vertices
     vertices_cam = vertices + synthesiser.mean_cam_t
+    vertices_cam[..., :2] += draw_vertex_noise(augmentation, *vertices.shape[:2], generator)
     view = synthesiser._choose_view(vertices_cam, augmentation, generator)
     cam_k = crop_intrinsics(synthesiser.cam_k, view.crops, size)
     parts = synthesiser.rasteriser.part_segmentation(vertices_cam, cam_k)
@@ -88,7 +90,9 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     visibility = torch.ones(batch, 17, dtype=torch.bool, device=device)
 
     def noise() -> None:
-        vertices_cam[..., :2] += draw_vertex_noise(augmentation, *vertices.shape[:2], generator)
+        # Added to what is new each time: in place the bodies would grow more ragged every round.
+        ragged = vertices + synthesiser.mean_cam_t
+        ragged[..., :2] += draw_vertex_noise(augmentation, *vertices.shape[:2], generator)
 
     def corruption() -> None:
         drawn = draw_corruption(augmentation, batch, generator)

@@ -25,7 +25,7 @@ from models.body_model import BodyModel, read_mean_parameters
 from models.regressor import Regressor
 from train.trainer import Trainer, TrainingOptions
 from utils.command_line import parse_options
-from utils.devices import choose_device
+from utils.devices import Precision, choose_device, network_dtype
 from utils.paths import OPEN_POSES_VAL
 
 
@@ -37,7 +37,7 @@ class BenchmarkOptions:
     image_size: int = 256  # pixels
     resnet_layers: int = 18
     rounds: int = 10  # each times every stage once
-    bf16: bool = True
+    precision: Precision = "auto"  # of the network: bf16, fp32; auto: as in training
     compile: str = ""  # torch.compile's backend for the network; empty: none
     device: str = "auto"
     threads: int = 0  # of the CPU; 0 takes all cores
@@ -53,7 +53,7 @@ def main(options: BenchmarkOptions) -> None:
     on = machine(device)
     print(
         f"ResNet-{options.resnet_layers}, batch {options.batch_size} at {options.image_size} x "
-        f"{options.image_size}, {'bf16' if options.bf16 else 'fp32'}, {on['device']}, "
+        f"{options.image_size}, {network_dtype(options.precision, device)}, {on['device']}, "
         f"{on['cpu_threads']} CPU threads"
     )
     for name, timing in timings.items():
@@ -77,12 +77,12 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     """The things to time, by name."""
     torch.manual_seed(0)
     mean = read_mean_parameters("open")
-    dtype = torch.bfloat16 if options.bf16 else torch.float32
+    dtype = network_dtype(options.precision, device)
     synthesiser = Synthesiser(
         BodyModel.load("open"), mean.betas, options.image_size, CameraOptions(), proxy_dtype=dtype
     )
     training = TrainingOptions(
-        batch_size=options.batch_size, bf16=options.bf16, compile=options.compile
+        batch_size=options.batch_size, precision=options.precision, compile=options.compile
     )
     regressor = Regressor(mean, options.resnet_layers)
     trainer = Trainer(regressor, synthesiser, MultiTaskLoss(), training, device)
@@ -91,7 +91,7 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     proxy = trainer.synthesiser(poses, augmentation, generator).proxy
 
     def network_alone() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
             parameters = trainer.regressor(proxy)
         trainer.optimiser.zero_grad(set_to_none=True)
         sum(tensor.square().mean() for tensor in parameters).backward()

@@ -136,7 +136,7 @@ class Synthesiser(nn.Module):
         parts = self.rasteriser.part_segmentation(rendered_cam, cam_k)
         if augmentation is not None and augmentation.truncate > 0:
             parts = parts * _frame_mask(view.frame, self.image_size)
-        silhouettes = parts > 0
+        silhouettes = parts.bool()
 
         target = {
             "vertices": body.vertices,

@@ -108,8 +108,9 @@ class BodyModel(nn.Module):
             Vertices and joints, in the frame that the root rotation leads to, metres.
         """
         vertices, skeleton, tpose_vertices = self.skinning(betas, pose_rotmats)
-        landmarks = self.landmark_regressors @ vertices.index_select(1, self.landmark_vertices)
-        joints3d = torch.cat([skeleton, landmarks], dim=1)
+        needed = vertices.mT.index_select(2, self.landmark_vertices)  # (B, 3, N)
+        landmarks = needed @ self.landmark_regressors.T  # (B, 3, 21 + 45)
+        joints3d = torch.cat([skeleton, landmarks.mT], dim=1)
         return BodyOutput(vertices, joints3d, tpose_vertices)
 
     def tpose(self, betas: Tensor) -> Tensor:

@@ -1,14 +1,21 @@
 """Linear blend skinning: shape and pose in, vertices and skeleton joints out.
 
 Loper et al., "SMPL: A Skinned Multi-Person Linear Model", SIGGRAPH Asia 2015. The same numbers as
-`smplx` (a test compares them), in a third of its time: joints come from betas without the mesh, the
-kinematic tree is walked by levels, and blended transforms are applied without homogeneous vertices.
+`smplx` (a test compares them), in a fraction of its time: joints come from betas without the mesh,
+the kinematic tree is walked by levels, and vertices are computed as three planes of x, y and z, so
+that every product is one large matrix product and every other operation runs along whole planes.
 """
 
+import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor, nn
 
+from models import skinning_kernels
 from models.smpl_files import SmplArrays
+from utils.threads import in_threads
+
+MOST_SPARSE = 0.1  # share of a matrix that may be set for a sparse product to be the faster one
 
 
 class Skinning(nn.Module):
@@ -21,19 +28,22 @@ class Skinning(nn.Module):
     def __init__(self, arrays: SmplArrays):
         """Precomputes what does not depend on the person."""
         super().__init__()
-        template, shapedirs = (
-            torch.from_numpy(arrays.v_template),
-            torch.from_numpy(arrays.shapedirs),
-        )
+        template = torch.from_numpy(arrays.v_template)
+        shapedirs = torch.from_numpy(arrays.shapedirs)
         regressor = torch.from_numpy(arrays.J_regressor)
         parents = arrays.kintree_table[0].tolist()
+        weights = torch.from_numpy(arrays.weights)
+        most_bones = int((weights != 0).sum(dim=1).max())
+        bone_weights, bones = weights.topk(most_bones, dim=1)
         levels = _levels(parents)
         order = [joint for level in levels for joint in level]
         buffers = {
-            "v_template": template,  # (V, 3)
-            "shapedirs": shapedirs.flatten(0, 1).T.contiguous(),  # (10, V * 3)
-            "posedirs": torch.from_numpy(arrays.posedirs).flatten(0, 1).T.contiguous(),
-            "weights": torch.from_numpy(arrays.weights),  # (V, K)
+            "v_template": template.T.flatten(),  # (3 * V,)
+            "shapedirs": _as_planes(shapedirs),  # (10, 3 * V)
+            "posedirs": _as_planes(torch.from_numpy(arrays.posedirs)),  # (9 (K - 1), 3 * V)
+            "weights": weights,  # (V, K)
+            "bones": bones,  # (V, M), those of each vertex
+            "bone_weights": bone_weights,  # (V, M)
             "j_template": regressor @ template,  # (K, 3)
             "j_shapedirs": torch.einsum("kv,vcb->kcb", regressor, shapedirs),  # (K, 3, 10)
             "parents": torch.tensor([0, *parents[1:]]),  # the root stands for its own parent
@@ -44,6 +54,7 @@ class Skinning(nn.Module):
         }
         for name, tensor in buffers.items():
             self.register_buffer(name, tensor, persistent=False)
+        self._sparse_posedirs = _sparse(self.posedirs)
         self.level_sizes = [len(level) for level in levels]
         for number in range(1, len(levels)):
             places = [levels[number - 1].index(parents[joint]) for joint in levels[number]]
@@ -53,8 +64,7 @@ class Skinning(nn.Module):
 
     def shape(self, betas: Tensor) -> Tensor:
         """Vertices in the T-pose: (B, 10) to (B, V, 3) metres."""
-        shaped = torch.addmm(self.v_template.flatten(), betas, self.shapedirs)
-        return shaped.unflatten(1, (-1, 3))
+        return self._shaped_planes(betas).unflatten(1, (3, -1)).mT
 
     def forward(self, betas: Tensor, pose_rotmats: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Shapes and poses a batch of bodies.
@@ -64,24 +74,62 @@ class Skinning(nn.Module):
             pose_rotmats: (B, K, 3, 3), the root's first.
 
         Returns:
-            Vertices (B, V, 3), joints (B, K, 3), and vertices in the T-pose (B, V, 3); metres.
+            Vertices (B, V, 3), joints (B, K, 3), and vertices in the T-pose (B, V, 3); metres. The
+            vertices' x, y and z each lie in one piece in memory.
         """
-        tpose = self.shape(betas)
+        tpose = self._shaped_planes(betas)  # (B, 3 * V)
         joints = self.j_template + torch.einsum("kcb,nb->nkc", self.j_shapedirs, betas)
         pose_feature = (pose_rotmats[:, 1:] - self.identity).flatten(1)  # (B, 9 (K - 1))
-        corrected = torch.addmm(tpose.flatten(1), pose_feature, self.posedirs)
-        corrected = corrected.unflatten(1, (-1, 3))
 
         transforms = self._transforms_of_joints(joints, pose_rotmats)  # (B, K, 4, 4)
         rotations, places = transforms[:, :, :3, :3], transforms[:, :, :3, 3]
         shifts = places - (rotations @ joints[..., None])[..., 0]
         affine = torch.cat([rotations, shifts[..., None]], dim=-1)  # (B, K, 3, 4)
-        # At most 4 of a vertex's 24 weights are not zero, but a sparse product takes as long here.
-        blended = (self.weights @ affine.flatten(2)).unflatten(2, (3, 4))  # (B, V, 3, 4)
-        vertices = blended[..., 3]
+        needs_gradients = tpose.requires_grad or affine.requires_grad
+        fast = tpose.device.type == "cpu" and tpose.dtype == torch.float32 and not needs_gradients
+        pose = self._pose_on_cpu if fast else self._pose_anywhere
+        vertices = pose(tpose, pose_feature, affine)  # (B, 3, V)
+        return vertices.mT, places, tpose.unflatten(1, (3, -1)).mT
+
+    def _pose_anywhere(self, tpose: Tensor, pose_feature: Tensor, affine: Tensor) -> Tensor:
+        """Planes of vertices (B, 3, V), corrected and moved by the bones' (B, K, 3, 4) matrices.
+
+        At most 4 of a vertex's K weights are not zero, but a sparse product takes as long here.
+        """
+        corrected = torch.addmm(tpose, pose_feature, self.posedirs).unflatten(1, (3, -1))
+        blended = affine.permute(0, 2, 3, 1).flatten(0, 2) @ self.weights.T  # (12 B, V)
+        blended = blended.unflatten(0, (-1, 3, 4))
+        vertices = blended[:, :, 3]
         for axis in range(3):
-            vertices = torch.addcmul(vertices, blended[..., axis], corrected[..., axis, None])
-        return vertices, places, tpose
+            vertices = torch.addcmul(vertices, blended[:, :, axis], corrected[:, None, axis])
+        return vertices
+
+    def _pose_on_cpu(self, tpose: Tensor, pose_feature: Tensor, affine: Tensor) -> Tensor:
+        """The same without gradients by compiled kernels, which skip what is zero."""
+        if self._sparse_posedirs is None:
+            corrected = torch.addmm(tpose, pose_feature, self.posedirs)
+        else:
+            corrected = tpose.clone()
+        vertices = torch.empty_like(corrected).unflatten(1, (3, -1))
+        rows, source, target = (
+            corrected.numpy(),
+            corrected.view_as(vertices).numpy(),
+            vertices.numpy(),
+        )
+        features, transforms = pose_feature.numpy(), affine.flatten(2).numpy()
+        bones, weights = self.bones.numpy(), self.bone_weights.numpy()
+
+        def pose_piece(piece: slice) -> None:
+            if self._sparse_posedirs is not None:
+                skinning_kernels.correct(rows[piece], features[piece], *self._sparse_posedirs)
+            skinning_kernels.skin(source[piece], transforms[piece], bones, weights, target[piece])
+
+        in_threads(pose_piece, len(vertices))
+        return vertices
+
+    def _shaped_planes(self, betas: Tensor) -> Tensor:
+        """(B, 3 * V) metres: x of all vertices in the T-pose, then y, then z."""
+        return torch.addmm(self.v_template, betas, self.shapedirs)
 
     def _transforms_of_joints(self, joints: Tensor, pose_rotmats: Tensor) -> Tensor:
         """(B, K, 4, 4) from each joint's frame to the body's, level by level from the root."""
@@ -94,6 +142,21 @@ class Skinning(nn.Module):
             parents = getattr(self, f"parents_of_level_{number}")
             levels[number] = levels[number - 1][:, parents] @ levels[number]
         return torch.cat(levels, dim=1)[:, self.from_level]
+
+
+def _as_planes(directions: Tensor) -> Tensor:
+    """Blend shapes (V, 3, N) as the rows of a matrix (N, 3 * V), x of all vertices first."""
+    return directions.permute(2, 1, 0).flatten(1).contiguous()
+
+
+def _sparse(matrix: Tensor) -> tuple[np.ndarray, ...] | None:
+    """A matrix's transpose for `skinning_kernels.correct`, if hardly any of it is set."""
+    if matrix.count_nonzero() > MOST_SPARSE * matrix.numel():
+        return None
+    transposed = scipy.sparse.csr_matrix(matrix.T.numpy())
+    rows = np.flatnonzero(np.diff(transposed.indptr)).astype(np.int32)
+    starts = np.append(transposed.indptr[rows], transposed.indptr[-1])
+    return rows, starts, transposed.indices, transposed.data
 
 
 def _levels(parents: list[int]) -> list[list[int]]:

@@ -18,6 +18,7 @@ from metrics.metrics import Metrics
 from models.regressed_body import regressed_body, regressed_silhouettes
 from models.regressor import Regressor
 from train.distributed import ALONE, Ranks
+from utils.devices import Precision, network_dtype
 from utils.errors import InputError
 
 # The best epoch has the lowest sum of these, in millimetres.
@@ -36,7 +37,9 @@ class TrainingOptions:
     lr_schedule: Literal["constant", "cosine"] = "constant"  # cosine falls to 1 % at the last epoch
     warmup_steps: int = 0
     max_grad_norm: float = 0.0  # gradients are scaled down to this norm; 0 leaves them alone
-    bf16: bool = True  # autocast of the network; parameters stay in float32
+    precision: Precision = (
+        "auto"  # of the network: bf16 (autocast), fp32; auto: what is faster here
+    )
     channels_last: bool = True
     compile: str = ""  # torch.compile's backend for the network: inductor, cudagraphs ...; "": none
     log_every: int = 50  # steps between readings of the loss, which wait for the device
@@ -307,7 +310,7 @@ class _LossOf(nn.Module):
         super().__init__()
         self.regressor, self.criterion = regressor, criterion
         self._synthesiser = (synthesiser,)  # not a part: nothing of it is learnt
-        self._bf16 = options.bf16
+        self._dtype = network_dtype(options.precision, synthesiser.mean_betas.device)
         self._memory_format = _memory_format(options)
 
     def forward(
@@ -316,7 +319,8 @@ class _LossOf(nn.Module):
         """The prediction, the loss and its terms."""
         (synthesiser,) = self._synthesiser
         proxy = proxy.contiguous(memory_format=self._memory_format)
-        with torch.autocast(proxy.device.type, torch.bfloat16, enabled=self._bf16):
+        halved = self._dtype == torch.bfloat16
+        with torch.autocast(proxy.device.type, torch.bfloat16, enabled=halved):
             parameters = self.regressor(proxy)
         prediction = regressed_body(parameters, synthesiser.body_model, synthesiser.image_size)
         return prediction, *self.criterion(prediction, target)

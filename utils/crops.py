@@ -23,9 +23,9 @@ def boxes_of_points(points_px: Tensor) -> Tensor:
     Returns:
         (B, 4) pixels.
     """
-    # Coordinate by coordinate in one piece each: several times faster than across them.
-    low, high = torch.aminmax(points_px.transpose(1, 2).contiguous(), dim=-1)
-    return torch.cat([low, high], dim=-1)
+    # Coordinate by coordinate in one piece each, and twice: several times faster than aminmax.
+    planes = points_px.mT.contiguous()
+    return torch.cat([planes.amin(dim=-1), planes.amax(dim=-1)], dim=-1)
 
 
 def boxes_of_bodies(vertices_cam: Tensor, cam_k: Tensor) -> Tensor:

@@ -1,8 +1,12 @@
-"""Chooses where tensors live; called once, by the run scripts."""
+"""Chooses where tensors live and what the network computes in; called once, by the run scripts."""
+
+from typing import Literal
 
 import torch
 
 from utils.errors import InputError
+
+Precision = Literal["auto", "bf16", "fp32"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -24,3 +28,21 @@ def choose_device(name: str = "auto") -> torch.device:
     elif device.type != "cpu":
         raise InputError(f"device {name} is not supported; expected auto, cpu, cuda or cuda:N")
     return device
+
+
+def network_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """What the network computes in on a device; "auto" is bfloat16 where that is in hardware.
+
+    A processor without it imitates bfloat16, many times slower than float32: a step of 32 people at
+    128 x 128 took 20 s instead of one on a processor with AVX2 alone.
+    """
+    if precision == "auto":
+        precision = "bf16" if _has_bfloat16(device) else "fp32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()  # those of the processor's own architecture
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))

@@ -5,6 +5,7 @@ import torch
 
 from models.body_model import BodyModel, read_mean_parameters
 from models.landmarks import read_open_landmarks
+from models.skinning import Skinning
 from models.smpl_files import read_smpl_file
 from utils.errors import InputError
 from utils.joints import BODY_MODEL_JOINTS, LSP14_IN_90, PICKED_SMPLX_NAMES
@@ -33,6 +34,33 @@ def test_smplx_agrees_on_vertices_and_joints(body_model):
     found = body_model(betas, axis_angle_to_rotmat(axis_angles))
     torch.testing.assert_close(found.vertices, expected.vertices, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.joints3d[:, :45], expected.joints, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_fast_path_without_gradients_is_the_slow_path(dense):
+    arrays = read_smpl_file(OPEN_BODY / "OPEN_NEUTRAL.npz")
+    if dense:  # as SMPL's are
+        noise = np.random.default_rng(0).standard_normal(arrays.posedirs.shape)
+        arrays = arrays._replace(posedirs=(0.001 * noise).astype(np.float32))
+    skinning = Skinning(arrays)
+    assert (skinning._sparse_posedirs is None) == dense
+    betas, axis_angles = _random_people(7)
+    rotmats = axis_angle_to_rotmat(axis_angles)
+    fast = skinning(betas, rotmats)
+    slow = skinning(betas.requires_grad_(), rotmats)
+    assert slow[0].requires_grad
+    assert not fast[0].requires_grad
+    for found, expected in zip(fast, slow, strict=True):
+        torch.testing.assert_close(found, expected.detach(), atol=2e-6, rtol=0)
+    one_by_one = [skinning(betas[i : i + 1].detach(), rotmats[i : i + 1])[0] for i in range(7)]
+    torch.testing.assert_close(torch.cat(one_by_one), fast[0], atol=2e-6, rtol=0)
+
+
+def test_pose_alone_may_need_gradients(body_model):
+    betas, axis_angles = _random_people(2)
+    rotmats = axis_angle_to_rotmat(axis_angles).requires_grad_()
+    body_model(betas, rotmats).vertices.sum().backward()
+    assert rotmats.grad.abs().amax(dim=(0, 2, 3)).min() > 0
 
 
 def test_ninety_joints_and_their_regressors(body_model):

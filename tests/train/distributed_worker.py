@@ -47,7 +47,7 @@ def build_trainer(ranks: Ranks) -> Trainer:
     mean = read_mean_parameters("open")
     synthesiser = Synthesiser(BodyModel.load("open"), mean.betas, 32, CameraOptions())
     criterion = MultiTaskLoss(LossOptions(100, 100, 100, 10, 1), ranks.mean)
-    options = TrainingOptions(batch_size=BATCH, bf16=False)
+    options = TrainingOptions(batch_size=BATCH, precision="fp32")
     trainer = Trainer(Regressor(mean), synthesiser, criterion, options, torch.device("cpu"), ranks)
     trainer.regressor.eval()
     return trainer

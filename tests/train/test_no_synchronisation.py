@@ -19,6 +19,7 @@ from models.body_model import BodyModel, read_mean_parameters
 from models.regressor import Regressor
 from train.trainer import Trainer, TrainingOptions
 from utils import proxy
+from utils.devices import network_dtype
 
 _EVERYTHING = AugmentationOptions(joint_dropout=0.1, truncate=0.5)
 _WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "lift_fresh", "_unique2"}
@@ -36,15 +37,15 @@ class _Watch(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _stage(device: torch.device, bf16: bool):
+def _stage(device: torch.device, precision: str):
     """A function that does all of a training step, metrics included."""
     torch.manual_seed(0)
     mean = read_mean_parameters("open")
-    dtype = torch.bfloat16 if bf16 else torch.float32
+    dtype = network_dtype(precision, device)
     synthesiser = Synthesiser(
         BodyModel.load("open"), mean.betas, 32, CameraOptions(), proxy_dtype=dtype
     )
-    options = TrainingOptions(batch_size=3, bf16=bf16, max_grad_norm=1.0)
+    options = TrainingOptions(batch_size=3, precision=precision, max_grad_norm=1.0)
     criterion = MultiTaskLoss(LossOptions(100, 100, 100, 10, 1))
     trainer = Trainer(Regressor(mean), synthesiser, criterion, options, device)
     poses = torch.zeros(3, 72, device=device)
@@ -62,7 +63,7 @@ def _stage(device: torch.device, bf16: bool):
 def test_no_operation_of_a_step_would_wait(monkeypatch):
     # As on a GPU, where the compiled writer for the CPU does not run.
     monkeypatch.setattr(proxy, "_write_on_cpu", proxy._write_anywhere)
-    step = _stage(torch.device("cpu"), bf16=False)
+    step = _stage(torch.device("cpu"), precision="fp32")
     step()  # makes the constants that are made once
     with _Watch():
         step()
@@ -83,7 +84,7 @@ def test_the_watch_sees_what_waits():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_sees_no_synchronisation():
-    step = _stage(torch.device("cuda"), bf16=True)
+    step = _stage(torch.device("cuda"), precision="bf16")
     step()
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")

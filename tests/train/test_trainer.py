@@ -19,7 +19,13 @@ from train.trainer import Trainer, TrainingOptions
 from utils.errors import InputError
 
 _OPTIONS = TrainingOptions(
-    epochs=4, batch_size=4, lr=1e-3, metrics_every=1, log_every=1, bf16=False, channels_last=False
+    epochs=4,
+    batch_size=4,
+    lr=1e-3,
+    metrics_every=1,
+    log_every=1,
+    precision="fp32",
+    channels_last=False,
 )
 
 
