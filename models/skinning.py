@@ -38,7 +38,7 @@ class Skinning(nn.Module):
         levels = _levels(parents)
         order = [joint for level in levels for joint in level]
         buffers = {
-            "v_template": template.T.flatten(),  # (3 * V,)
+            "template": template.T.flatten(),  # (3 * V,)
             "shapedirs": _as_planes(shapedirs),  # (10, 3 * V)
             "posedirs": _as_planes(torch.from_numpy(arrays.posedirs)),  # (9 (K - 1), 3 * V)
             "weights": weights,  # (V, K)
@@ -129,7 +129,7 @@ class Skinning(nn.Module):
 
     def _shaped_planes(self, betas: Tensor) -> Tensor:
         """(B, 3 * V) metres: x of all vertices in the T-pose, then y, then z."""
-        return torch.addmm(self.v_template, betas, self.shapedirs)
+        return torch.addmm(self.template, betas, self.shapedirs)
 
     def _transforms_of_joints(self, joints: Tensor, pose_rotmats: Tensor) -> Tensor:
         """(B, K, 4, 4) from each joint's frame to the body's, level by level from the root."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from models.body_model import BodyModel
 from predict.detectors.interface import Detection
@@ -23,7 +24,7 @@ from utils.joints import COCO17
 @pytest.fixture(scope="module")
 def body() -> tuple[np.ndarray, np.ndarray]:
     model = BodyModel.load()
-    return model.skinning.v_template.numpy(), model.faces.numpy()
+    return model.tpose(torch.zeros(1, 10))[0].numpy(), model.faces.numpy()
 
 
 def _detection() -> Detection:

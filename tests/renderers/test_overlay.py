@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from models.body_model import BodyModel
 from renderers import overlay
@@ -19,7 +20,7 @@ CAM_K = np.array([[42 * 90.0, 0, 100], [0, 42 * 90.0, 90], [0, 0, 1]], dtype=np.
 def body() -> tuple[np.ndarray, np.ndarray]:
     """Vertices in the camera frame, and faces."""
     model = BodyModel.load()
-    vertices = model.skinning.v_template.numpy() * np.array([1, -1, -1], dtype=np.float32)
+    vertices = model.tpose(torch.zeros(1, 10))[0].numpy() * np.array([1, -1, -1], dtype=np.float32)
     return vertices + np.array([0, 0, 42], dtype=np.float32), model.faces.numpy()
 
 
