@@ -37,9 +37,7 @@ class TrainingOptions:
     lr_schedule: Literal["constant", "cosine"] = "constant"  # cosine falls to 1 % at the last epoch
     warmup_steps: int = 0
     max_grad_norm: float = 0.0  # gradients are scaled down to this norm; 0 leaves them alone
-    precision: Precision = (
-        "auto"  # of the network: bf16 (autocast), fp32; auto: what is faster here
-    )
+    precision: Precision = "auto"  # of the network: bf16 (by autocast), fp32, auto: the faster
     channels_last: bool = True
     compile: str = ""  # torch.compile's backend for the network: inductor, cudagraphs ...; "": none
     log_every: int = 50  # steps between readings of the loss, which wait for the device
