@@ -75,7 +75,7 @@ def predict(options: PredictOptions) -> int:
     paths = find_images(options.input)
     photos = shard.of([Photo(*pair) for pair in zip(paths, output_names(paths), strict=True)])
     make_output_folder(options.output, options.input)
-    folder_predictor = load(options, shard.device_name(options.device))
+    folder_predictor = load(options, shard.device_name(options.device, shared=True))
     report = Report(numbered=options.people == "all")
     with (
         Background() as background,

@@ -23,13 +23,14 @@ from models.body_model import BodyModel, MeanParameters, read_mean_parameters
 from models.checkpoints import check_same_body, read_checkpoint, regressor_of
 from models.regressor import IEF_ITERATIONS, Regressor
 from train.checkpoints import LAST, resume, save_epoch
-from train.distributed import ALONE, Ranks, device_name_of_rank, joined_ranks
+from train.distributed import ALONE, Ranks, joined_ranks
 from train.logging import RunLog
 from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions
 from utils.command_line import parse_options, run_script
 from utils.devices import choose_device, network_dtype
 from utils.errors import InputError
 from utils.paths import EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
+from utils.torchrun import Process
 
 DRY_RUN_STEPS = 20
 DRY_RUN_POSES = 64
@@ -89,7 +90,7 @@ def main() -> None:
     options = parse_options(Options, __doc__)
     if options.threads > 0:
         torch.set_num_threads(options.threads)
-    device = choose_device(device_name_of_rank(options.device))
+    device = choose_device(Process.from_environment().device_name(options.device))
     with joined_ranks(device) as ranks:
         train(options, device, ranks)
 

@@ -25,7 +25,7 @@ from models.body_model import BodyModel, read_mean_parameters
 from models.regressor import Regressor
 from train.trainer import Trainer, TrainingOptions
 from utils.command_line import parse_options
-from utils.devices import Precision, choose_device, network_dtype
+from utils.devices import Precision, autocast, choose_device, network_dtype
 from utils.paths import OPEN_POSES_VAL
 
 
@@ -91,7 +91,7 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     proxy = trainer.synthesiser(poses, augmentation, generator).proxy
 
     def network_alone() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        with autocast(device, dtype):
             parameters = trainer.regressor(proxy)
         trainer.optimiser.zero_grad(set_to_none=True)
         sum(tensor.square().mean() for tensor in parameters).backward()

@@ -1,10 +1,11 @@
 """Posing vertices on the CPU without gradients, from the few numbers that are not zero."""
 
-import numba
 import numpy as np
 
+from utils.numba_support import compiled
 
-@numba.njit(nogil=True, cache=True)
+
+@compiled
 def correct(vertices, pose_feature, rows, starts, columns, values):
     """Adds pose correctives in place: a sparse matrix (3 V, P) times the feature.
 
@@ -25,7 +26,7 @@ def correct(vertices, pose_feature, rows, starts, columns, values):
             vertices[sample, rows[place]] += total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def skin(vertices, transforms, bones, weights, skinned):
     """Moves vertices by their weighted bones.
 

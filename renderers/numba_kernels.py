@@ -6,10 +6,9 @@ edge leave no gap between them. The torch and Triton rasterisers do the same ope
 order.
 """
 
-from collections.abc import Callable
-
-import numba
 import numpy as np
+
+from utils.numba_support import compiled
 
 _ZERO = np.float32(0.0)
 _HALF = np.float32(0.5)
@@ -27,20 +26,7 @@ _NOTHING = _LARGE + 1  # no pixel centre
 _LANES = 16  # small faces drawn side by side: float32 numbers in the widest vector register
 
 
-def _compiled(function: Callable) -> Callable:
-    """Compile at the first call, and keep the result on disk where a folder can be written.
-
-    numba tries `__pycache__` beside this file, then the user's cache folder. Where neither can be
-    written it refuses to compile at all, so then every process compiles anew (about 4 s).
-    """
-    options = {"nogil": True, "error_model": "numpy"}  # numpy: x / 0 is inf or nan, not an error
-    try:
-        return numba.njit(function, cache=True, **options)
-    except RuntimeError:
-        return numba.njit(function, **options)
-
-
-@_compiled
+@compiled
 def _project(vertices, cam_k, projected):
     """Write (u px, v px, 1/z) of every vertex into `projected` (V, 4), column 3 being padding.
 
@@ -61,7 +47,7 @@ def _project(vertices, cam_k, projected):
     return not_finite
 
 
-@_compiled
+@compiled
 def _sort_by_box_size(projected, faces, height, width, boxes, order):
     """Write every face's box of pixels, and the faces that hold a pixel centre, by size of box.
 
@@ -109,7 +95,7 @@ def _sort_by_box_size(projected, faces, height, width, boxes, order):
     return starts
 
 
-@_compiled
+@compiled
 def _fragment(corner_a, corner_b, corner_c, x, y, clip):
     """Depth of a face at the pixel centre (x, y), inf where it does not reach or does not count.
 
@@ -129,7 +115,7 @@ def _fragment(corner_a, corner_b, corner_c, x, y, clip):
     return z if inside & (clip[0] < z) & (z < clip[1]) else _INFINITY
 
 
-@_compiled
+@compiled
 def _packed(z, face):
     """The z-buffer's number: bits of positive floats sort as the floats do.
 
@@ -138,7 +124,7 @@ def _packed(z, face):
     return (np.int64(np.float32(z).view(np.int32)) << 32) | np.int64(face)
 
 
-@_compiled
+@compiled
 def _gather(projected, faces, boxes, order, corners):
     """Write what `_fragments_of` needs of the faces in `order` into the lanes of `corners`."""
     for lane in range(order.shape[0]):
@@ -150,7 +136,7 @@ def _gather(projected, faces, boxes, order, corners):
         corners[9, lane], corners[10, lane] = boxes[face, 0], boxes[face, 2]
 
 
-@_compiled
+@compiled
 def _fragments_of(corners, rows, columns, clip, depths):
     """Write the depths of `_LANES` faces at every pixel of their boxes, by vector instructions.
 
@@ -173,7 +159,7 @@ def _fragments_of(corners, rows, columns, clip, depths):
                 depths[row * columns + column, lane] = z
 
 
-@_compiled
+@compiled
 def _draw_alike(projected, faces, clip, boxes, order, rows, columns, z_buffer):
     """Draw the faces listed in `order`, whose boxes all have so many rows and columns.
 
@@ -208,7 +194,7 @@ def _draw_alike(projected, faces, clip, boxes, order, rows, columns, z_buffer):
             pixels[pixel] = min(pixels[pixel], hit_numbers[i])
 
 
-@_compiled
+@compiled
 def _draw_large(projected, faces, clip, boxes, order, z_buffer):
     """Draw the faces listed in `order`, one after the other."""
     for face in order:
@@ -227,7 +213,7 @@ def _draw_large(projected, faces, clip, boxes, order, z_buffer):
                 z_buffer[row, column] = min(z_buffer[row, column], number)
 
 
-@_compiled
+@compiled
 def _resolve(z_buffer, face_parts, parts):
     """Write the label of what is nearest."""
     for row in range(z_buffer.shape[0]):
@@ -237,7 +223,7 @@ def _resolve(z_buffer, face_parts, parts):
             parts[row, column] = face_parts[np.uint32(number)] if drawn else np.uint8(0)
 
 
-@_compiled
+@compiled
 def _unpack(z_buffer, depth, face_index):
     """Write depth and face of what is nearest."""
     for row in range(z_buffer.shape[0]):
@@ -247,7 +233,7 @@ def _unpack(z_buffer, depth, face_index):
             face_index[row, column] = np.int32(number)  # the low half
 
 
-@_compiled
+@compiled
 def rasterise_samples(vertices, cam_k, faces, face_parts, clip, depth, face_index, parts):
     """Rasterise N samples one after the other.
 

@@ -4,7 +4,6 @@ Every process trains on its share of each batch; gradients are averaged by torch
 DistributedDataParallel, everything else that is averaged or summed over processes passes here.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from utils.errors import InputError
+from utils.torchrun import Process
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,6 @@ class Ranks:
 ALONE = Ranks()
 
 
-def device_name_of_rank(name: str) -> str:
-    """The device to take where `name` was asked for: each process of a machine has its own GPU."""
-    if name in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
-        return f"cuda:{os.environ['LOCAL_RANK']}"
-    return name
-
-
 @contextmanager
 def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     """Meets the other processes that torchrun started, if any, and parts from them at the end.
@@ -70,7 +63,7 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     Args:
         device: where this process computes; decides how the processes talk.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if Process.from_environment().count == 1:
         yield ALONE
         return
     if device.type == "cuda":

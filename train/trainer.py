@@ -18,7 +18,7 @@ from metrics.metrics import Metrics
 from models.regressed_body import regressed_body, regressed_silhouettes
 from models.regressor import Regressor
 from train.distributed import ALONE, Ranks
-from utils.devices import Precision, network_dtype
+from utils.devices import Precision, autocast, network_dtype
 from utils.errors import InputError
 
 # The best epoch has the lowest sum of these, in millimetres.
@@ -317,8 +317,7 @@ class _LossOf(nn.Module):
         """The prediction, the loss and its terms."""
         (synthesiser,) = self._synthesiser
         proxy = proxy.contiguous(memory_format=self._memory_format)
-        halved = self._dtype == torch.bfloat16
-        with torch.autocast(proxy.device.type, torch.bfloat16, enabled=halved):
+        with autocast(proxy.device, self._dtype):
             parameters = self.regressor(proxy)
         prediction = regressed_body(parameters, synthesiser.body_model, synthesiser.image_size)
         return prediction, *self.criterion(prediction, target)

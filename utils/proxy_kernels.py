@@ -1,10 +1,11 @@
 """The proxy representation written on the CPU: zeros, then only the pixels that are not zero."""
 
-import numba
 import numpy as np
 
+from utils.numba_support import compiled
 
-@numba.njit(nogil=True, cache=True)
+
+@compiled
 def write_float32(proxy, silhouettes, profiles, floor):
     """Writes silhouettes and heatmaps.
 
@@ -27,7 +28,7 @@ def write_float32(proxy, silhouettes, profiles, floor):
                         proxy[sample, row, column, 1 + joint] = value
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def write_bfloat16(proxy, silhouettes, profiles, floor):
     """`write_float32` for bfloat16 numbers, which numpy does not know: `proxy` holds their bits.
 
@@ -54,7 +55,7 @@ def write_bfloat16(proxy, silhouettes, profiles, floor):
                         proxy[sample, row, column, 1 + joint] = np.uint16(rounded >> 16)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _clear_and_write_silhouette(proxy, silhouette, one):
     proxy[:] = 0  # sample by sample: what is written next is still in the cache
     for row in range(silhouette.shape[0]):
@@ -63,7 +64,7 @@ def _clear_and_write_silhouette(proxy, silhouette, one):
                 proxy[row, column, 0] = one
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _support(profile, floor):
     """The range outside which no product can exceed the floor: the other factor is at most 1."""
     start = 0

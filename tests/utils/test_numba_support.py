@@ -1,9 +1,9 @@
-"""Compiling the kernels where nothing can be kept on disk."""
+"""Compiling kernels where nothing can be kept on disk."""
 
 import numba
 import numpy as np
 
-from renderers import numba_kernels
+from utils.numba_support import compiled
 
 
 def test_kernels_compile_without_a_cache_folder(monkeypatch):
@@ -16,5 +16,5 @@ def test_kernels_compile_without_a_cache_folder(monkeypatch):
         return compile_with_numba(function, **options)
 
     monkeypatch.setattr(numba, "njit", no_folder)
-    kernel = numba_kernels._compiled(lambda x: x / np.float32(0))
+    kernel = compiled(lambda x: x / np.float32(0))
     assert np.isinf(kernel(np.float32(1)))
