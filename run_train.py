@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 from tyro.conf import arg
 
+from augmentation.body import draw_betas
 from augmentation.options import AugmentationOptions
 from data.pose_dataset import load_poses
 from data.synthesis import CameraOptions, Synthesiser
@@ -25,7 +26,8 @@ from models.regressor import IEF_ITERATIONS, Regressor
 from train.checkpoints import LAST, resume, save_epoch
 from train.distributed import ALONE, Ranks, joined_ranks
 from train.logging import RunLog
-from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions
+from train.run_options import check_ranges, differences, storable
+from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions, epoch_length
 from utils.command_line import parse_options, run_script
 from utils.devices import choose_device, network_dtype
 from utils.errors import InputError
@@ -88,6 +90,7 @@ class Options:
 def main() -> None:
     """Reads the options and trains, alone or as one of the processes that torchrun started."""
     options = parse_options(Options, __doc__)
+    check_ranges(options)
     if options.threads > 0:
         torch.set_num_threads(options.threads)
     device = choose_device(Process.from_environment().device_name(options.device))
@@ -109,8 +112,10 @@ def train(options: Options, device: torch.device, ranks: Ranks) -> None:
 
     start_folder(options)
     if options.resume:
-        resume(trainer, options.output)
+        checkpoint = resume(trainer, options.output)
         say(ranks, f"resumed after epoch {trainer.epoch}")
+        for line in differences(checkpoint.get("options", {}), storable(asdict(options))):
+            say(ranks, line)
     log = RunLog(options.output, trainer.epoch) if ranks.is_first else None
     bar = partial(tqdm, dynamic_ncols=True, disable=not ranks.is_first)
     for epoch in range(trainer.epoch + 1, options.training.epochs + 1):
@@ -135,8 +140,8 @@ def load_validation(options: Options) -> tuple[torch.Tensor, torch.Tensor]:
     if options.data.val_shapes == "drawn":
         # Fixed numbers, whatever the seed of the run: runs can be compared.
         generator = torch.Generator().manual_seed(0)
-        spread = torch.randn(betas.shape, generator=generator) * options.augmentation.betas_std
-        betas = read_mean_parameters(options.model.body).betas + spread
+        mean_betas = read_mean_parameters(options.model.body).betas
+        betas = draw_betas(options.augmentation, mean_betas, len(poses), generator)
     return poses, betas
 
 
@@ -201,7 +206,7 @@ def start_folder(options: Options) -> None:
 def describe(options: Options, trainer: Trainer, train_count: int, val_count: int) -> None:
     """Says what is about to happen."""
     training, identity = options.training, trainer.synthesiser.body_model.identity
-    samples = min(training.samples_per_epoch or train_count, train_count)
+    samples = epoch_length(training, train_count)
     devices = f"{trainer.ranks.size} processes" if trainer.ranks.size > 1 else trainer.device
     say(
         trainer.ranks,
@@ -215,13 +220,14 @@ def describe(options: Options, trainer: Trainer, train_count: int, val_count: in
 
 def dry_run(options: Options, trainer: Trainer, poses: torch.Tensor) -> None:
     """Trains a little to show that everything works and how fast, and keeps nothing."""
-    few = poses[:DRY_RUN_POSES].repeat(DRY_RUN_STEPS, 1)
-    trainer.options = replace(
-        options.training, batch_size=min(len(poses), DRY_RUN_POSES), samples_per_epoch=0, epochs=1
-    )
+    size = trainer.ranks.size
+    few = poses[: max(DRY_RUN_POSES // size, 1) * size]  # a batch that the processes can share
+    trainer.options = replace(options.training, batch_size=len(few), samples_per_epoch=0, epochs=1)
+    quiet = partial(tqdm, disable=True)
+    trainer.train_epoch(few, options.augmentation, quiet)  # the first step also compiles
     bar = partial(tqdm, desc="dry run", disable=not trainer.ranks.is_first)
-    metrics = trainer.train_epoch(few, options.augmentation, bar)
-    samples = min(options.training.samples_per_epoch or len(poses), len(poses))
+    metrics = trainer.train_epoch(few.repeat(DRY_RUN_STEPS, 1), options.augmentation, bar)
+    samples = epoch_length(options.training, len(poses))
     hours = samples * options.training.epochs / metrics["samples_per_second"] / 3600
     say(
         trainer.ranks,
@@ -243,15 +249,6 @@ def summary(row: dict[str, float], best_epoch: int) -> str:
     values = ", ".join(f"{name} {row[f'val_{name}']:.4g}" for name in shown)
     star = f" (best by {' + '.join(SELECTION_METRICS)})" if best_epoch == row["epoch"] else ""
     return f"epoch {row['epoch']}: loss {row['train_loss']:.4g}; validation {values}{star}"
-
-
-def storable(values):
-    """Options as plain numbers, strings, lists and dictionaries, which a checkpoint may hold."""
-    if isinstance(values, dict):
-        return {name: storable(value) for name, value in values.items()}
-    if isinstance(values, tuple | list):
-        return [storable(value) for value in values]
-    return str(values) if isinstance(values, Path) else values
 
 
 if __name__ == "__main__":

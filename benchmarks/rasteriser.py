@@ -32,7 +32,7 @@ from data.synthesis import CameraOptions
 from models.body_model import BodyModel, read_mean_parameters
 from renderers.rasteriser import Rasteriser, choose_backend
 from utils.cameras import perspective_intrinsics
-from utils.command_line import parse_options
+from utils.command_line import parse_options, run_script
 from utils.crops import boxes_of_bodies, crop_intrinsics, square_crops
 from utils.devices import choose_device
 from utils.paths import OPEN_POSES_VAL
@@ -231,4 +231,4 @@ def _devices_here() -> list[str]:
 
 
 if __name__ == "__main__":
-    main(parse_options(BenchmarkOptions, __doc__))
+    sys.exit(run_script(lambda: main(parse_options(BenchmarkOptions, __doc__))))

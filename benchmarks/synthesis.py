@@ -19,7 +19,7 @@ from benchmarks.timing import machine, time_in_turns, write_json
 from data.pose_dataset import load_poses
 from data.synthesis import CameraOptions, Synthesiser
 from models.body_model import BodyModel, read_mean_parameters
-from utils.command_line import parse_options
+from utils.command_line import parse_options, run_script
 from utils.crops import crop_intrinsics
 from utils.devices import Precision, choose_device, network_dtype
 from utils.paths import OPEN_POSES_VAL
@@ -111,4 +111,4 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
 
 
 if __name__ == "__main__":
-    main(parse_options(BenchmarkOptions, __doc__))
+    sys.exit(run_script(lambda: main(parse_options(BenchmarkOptions, __doc__))))

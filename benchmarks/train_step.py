@@ -24,7 +24,7 @@ from losses.multi_task import MultiTaskLoss
 from models.body_model import BodyModel, read_mean_parameters
 from models.regressor import Regressor
 from train.trainer import Trainer, TrainingOptions
-from utils.command_line import parse_options
+from utils.command_line import parse_options, run_script
 from utils.devices import Precision, autocast, choose_device, network_dtype
 from utils.paths import OPEN_POSES_VAL
 
@@ -116,4 +116,4 @@ def peak_memory_gb(device: torch.device) -> float:
 
 
 if __name__ == "__main__":
-    main(parse_options(BenchmarkOptions, __doc__))
+    sys.exit(run_script(lambda: main(parse_options(BenchmarkOptions, __doc__))))

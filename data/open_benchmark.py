@@ -111,7 +111,7 @@ def _prepare_folder(folder: Path, manifest: dict[str, Any]) -> None:
         return
     if found is None and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder} holds other files than a benchmark; choose another folder")
-    for ending in (".jpg", "_truth.npz", ".part"):
+    for ending in (".jpg", "_truth.npz", ".part", ".part.npz"):
         for path in folder.glob(f"person_????*{ending}"):
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)

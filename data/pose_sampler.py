@@ -78,7 +78,8 @@ def sample_poses(generator: np.random.Generator, count: int) -> tuple[np.ndarray
     weights = np.array([stance.weight for stance in STANCES.values()])
     chosen = generator.choice(len(weights), count, p=weights / weights.sum())
     stances = np.array(list(STANCES))[chosen]
-    arms = np.stack([_draw_arm_names(generator, name) for name in stances])  # (N, 2)
+    # (N, 2) of Python's own strings: numpy's would cut a longer name that is drawn later.
+    arms = np.array([_draw_arm_names(generator, name) for name in stances], dtype=object)
     poses = np.zeros((count, JOINT_COUNT, 3))
     pending = np.arange(count)
     for _ in range(MOST_ROUNDS):

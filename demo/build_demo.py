@@ -166,7 +166,6 @@ def _camera_for(vertices: np.ndarray, distance: float) -> Camera:
     to_camera = Rotation.from_euler("x", pitch).as_matrix()
     extent = max(high[1] - low[1], (high[0] - low[0]) * HEIGHT / WIDTH)
     focal = HEIGHT * distance / (SPAN * extent)
-    # A little more room above than below the middle of the picture would be a worse photo.
     cam_k = np.array([[focal, 0, WIDTH / 2], [0, focal, HEIGHT / 2], [0, 0, 1]])
     return Camera(cam_k, to_camera, distance)
 

@@ -75,7 +75,7 @@ def read_smpl_landmarks(folder: Path, arrays: SmplArrays) -> Landmarks:
             )
         regressors.append(regressor.astype(np.float32))
     _check_faces(folder / "smpl_faces.npy", arrays)
-    ids = np.array([SMPLX_VERTEX_IDS["smplh"][name] for name in PICKED_SMPLX_NAMES])
+    ids = np.array([SMPLX_VERTEX_IDS["smplh"][name] for name in PICKED_SMPLX_NAMES], np.int64)
     texture, cube = folder / "vertex_texture.npy", folder / "cube_parts.npy"
     if texture.is_file() or cube.is_file():
         # One without the other is a mistake, which reading the other one tells.

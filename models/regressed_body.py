@@ -7,7 +7,7 @@ from models.body_model import BodyModel
 from models.regressor import BodyParameters
 from renderers.rasteriser import Rasteriser
 from utils.cameras import norm_to_pixels, project_weak_perspective, weak_perspective_to_pinhole
-from utils.constants import pick
+from utils.constants import constant, pick
 from utils.joints import COCO17_IN_90, LSP14_IN_90
 
 
@@ -51,6 +51,6 @@ def regressed_silhouettes(vertices: Tensor, cam_wp: Tensor, rasteriser: Rasteris
         (B, S, S) bool.
     """
     size = rasteriser.image_size[0]
-    whole = vertices.new_tensor([size / 2, size / 2, size]).expand(len(vertices), -1)
+    whole = constant((size / 2, size / 2, float(size)), vertices.device).expand(len(vertices), -1)
     cam_t, cam_k = weak_perspective_to_pinhole(cam_wp, whole)
     return rasteriser.part_segmentation(vertices + cam_t[:, None], cam_k) > 0

@@ -1,9 +1,16 @@
 """Shared fixtures: the open body, and made-up licensed files."""
 
 import pytest
+import torch
 
 from models.body_model import BodyModel
 from tests.licensed import write_licensed_set
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers():
+    """A test draws the same numbers in every run, whichever ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -40,9 +40,13 @@ def test_train_stop_and_resume(small, tmp_path):
     again = _run(*small, "--training.epochs", "2")
     assert again.returncode == 2
     assert "already holds a run; add --resume" in again.stderr
+    other = _run(*small, "--training.epochs", "2", "--resume", "--model.ief-iterations", "2")
+    assert other.returncode == 2
+    assert "the run to resume has 3" in other.stderr
     second = _run(*small, "--training.epochs", "2", "--resume")
     assert second.returncode == 0, second.stderr
     assert "resumed after epoch 1" in second.stdout
+    assert "training.epochs is 2; it was 1" in second.stdout
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
     assert {"last.tar", "best.tar"} <= {path.name for path in (tmp_path / "run").iterdir()}
 
@@ -83,6 +87,7 @@ def test_mistakes_are_one_line_each(small, tmp_path, monkeypatch, capsys):
         "upside down": ["--data.train-poses", tmp_path / "y_up.npz"],
         "absent.npz": ["--data.val-poses", tmp_path / "absent.npz"],
         "nothing to resume": ["--resume"],
+        "--training.val-batch-size is 0": ["--training.val-batch-size", 0],
         "--training.lr": ["--training.lrr", "1"],
         "smplest": ["--model.body", "smplest"],
         "draws on CUDA alone": ["--data.renderer", "nmr"],

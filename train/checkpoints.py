@@ -58,9 +58,10 @@ def weights_only(checkpoint: dict[str, Any], dtype: torch.dtype) -> dict[str, An
 def save_epoch(trainer: Trainer, options: dict[str, Any], folder: Path) -> None:
     """Writes the last state, and the best weights when this epoch made them."""
     state = {**trainer.state(), "options": options}
-    save_atomically(state, folder / LAST)
+    # The best first: a run stopped between the two repeats the epoch, and writes both again.
     if state["best_epoch"] == state["epoch"]:
         save_atomically(weights_only(state, torch.float32), folder / BEST)
+    save_atomically(state, folder / LAST)
 
 
 def resume(trainer: Trainer, folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.errors import InputError
 from utils.torchrun import Process
@@ -47,6 +47,15 @@ class Ranks:
         total = values.detach().clone()
         dist.all_reduce(total)
         return total
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Gives every process the first one's buffers, which are those that it writes.
+
+        In training each process' batch normalisation follows the people of its own share.
+        """
+        if self.size > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over processes of a tensor that each has; no gradients."""

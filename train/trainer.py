@@ -113,9 +113,9 @@ class Trainer:
         # The order is the same in all processes, what is drawn for a sample is each one's own.
         order_generator = self._generator(self.epoch, stream=0)
         generator = self._generator(self.epoch, stream=2 + self.ranks.rank)
-        count = min(options.samples_per_epoch or len(poses), len(poses))
-        # Whole batches only (but for a lone one): batch normalisation suffers from small ones.
-        count = max(count - count % options.batch_size, min(count, options.batch_size))
+        count = epoch_length(options, len(poses))
+        if count < self.ranks.size:
+            raise InputError(f"{count} training poses are too few for {self.ranks.size} processes")
         order = torch.randperm(len(poses), generator=order_generator, device=self.device)
         batches = order[:count].split(options.batch_size)
         total_steps = options.epochs * len(batches)
@@ -175,6 +175,7 @@ class Trainer:
         Raises:
             InputError: there are fewer people than processes.
         """
+        self.ranks.share_buffers(self.regressor)
         was_training = self.regressor.training
         self._loss_of.eval()
         generator = self._generator(0, stream=1)  # unused without augmentation
@@ -277,6 +278,15 @@ class Trainer:
             factor *= 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = options.lr * factor
+
+
+def epoch_length(options: TrainingOptions, available: int) -> int:
+    """How many people an epoch trains on, of so many poses.
+
+    Whole batches only (but for a lone one): batch normalisation suffers from small ones.
+    """
+    count = min(options.samples_per_epoch or available, available)
+    return max(count - count % options.batch_size, min(count, options.batch_size))
 
 
 def compile_network(regressor: Regressor, backend: str) -> None:

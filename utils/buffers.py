@@ -22,13 +22,14 @@ class BufferPool:
     def __init__(self, kept: int = 2) -> None:
         """Starts empty."""
         self._kept = kept
-        self._free: list[np.ndarray] = []
+        # By identity, as every change must be one step: arrays come back whenever one dies.
+        self._free: dict[int, np.ndarray] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         """An array that holds anything."""
-        for index, array in enumerate(self._free):
-            if array.shape == shape and array.dtype == dtype:
-                del self._free[index]
+        for key, array in list(self._free.items()):
+            fits = array.shape == shape and array.dtype == dtype
+            if fits and self._free.pop(key, None) is not None:
                 break
         else:
             array = np.empty(shape, dtype)
@@ -38,5 +39,6 @@ class BufferPool:
         return view
 
     def _take_back(self, array: np.ndarray) -> None:
-        self._free.append(array)
-        del self._free[: -self._kept]
+        self._free[id(array)] = array
+        for key in list(self._free)[: -self._kept]:
+            self._free.pop(key, None)

@@ -34,4 +34,5 @@ def _pool_of(threads: int) -> ThreadPoolExecutor:
 
 
 # A forked process has none of its parent's threads, and needs a pool of its own.
-os.register_at_fork(after_in_child=_pool_of.cache_clear)
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_pool_of.cache_clear)

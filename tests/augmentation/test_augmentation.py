@@ -49,7 +49,7 @@ def test_camera_and_crop_ranges(generator):
     assert 4.99 < shift[:, 2].abs().max() <= 5
     variation = draw_crop_variation(options, _MANY, generator)
     assert 0.199 < variation.scale.abs().max() <= 0.2
-    assert variation.shift.abs().max() <= 5 / 256
+    assert 4.99 / 256 < variation.shift.abs().max() <= 5 / 256
 
 
 def test_truncation_cuts_one_side_as_often_as_asked(generator):
@@ -57,7 +57,7 @@ def test_truncation_cuts_one_side_as_often_as_asked(generator):
     cuts = draw_truncation(options, _MANY, generator)
     assert ((cuts > 0).sum(1) <= 1).all()
     assert (cuts > 0).any(1).float().mean().item() == pytest.approx(0.3, abs=0.02)
-    assert cuts.max() <= 0.5
+    assert 0.49 < cuts.max() <= 0.5
     assert not draw_truncation(AugmentationOptions(), 100, generator).any()
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from data.pose_dataset import load_poses
 from utils.errors import InputError
@@ -125,8 +126,10 @@ def test_z_up_data_is_refused(tmp_path):
     poses[:, :3] = (np.pi / 2, 0, 0)  # as in AMASS: the body's up axis is z
     message = refusal(write(tmp_path / "a.npz", poses=poses))
     assert "z-up" in message
-    # The advice is right: a quarter turn about x more, and the person is upright.
-    poses[:, :3] = (np.pi, 0, 0)
+    # The advice is right: turned so, the people are upright.
+    assert "rotation of pi/2 about x" in message
+    turned = Rotation.from_euler("x", np.pi / 2) * Rotation.from_rotvec(poses[:, :3])
+    poses[:, :3] = turned.as_rotvec()
     load_poses(write(tmp_path / "a.npz", poses=poses))
 
 

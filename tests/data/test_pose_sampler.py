@@ -32,6 +32,13 @@ def test_same_seed_same_poses(drawn):
     assert not np.isin(other[:, 3:], drawn[0][:, 3:]).all()
 
 
+def test_arms_may_be_drawn_again_with_longer_names():
+    """With these seeds the first arms are excluded by the stance, and others are drawn."""
+    for seed in (63, 74, 89):
+        _, names = sample_poses(np.random.default_rng(seed), 1)
+        assert set(names[0].split("/")[1:]) <= set(ARMS)
+
+
 def test_nothing_penetrates(drawn):
     assert not self_penetrating(global_from_local(to_rotmats(drawn[0]))).any()
 

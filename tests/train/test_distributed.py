@@ -44,6 +44,9 @@ def test_two_processes_have_the_gradients_of_one(tmp_path):
     torch.testing.assert_close(two["loss_joints2d"], one["loss_joints2d"])
     assert two["metrics"] == pytest.approx(one["metrics"])
     assert one["metrics"]["shape_mse"] > 0
+    # Everybody validates with the batch normalisation that the first process would write.
+    assert two["validation"]["pve_pa"] == pytest.approx(one["validation"]["pve_pa"], rel=1e-3)
+    assert two["validation"]["mpjpe"] == pytest.approx(one["validation"]["mpjpe"], rel=1e-3)
 
 
 def test_shares_are_all_of_it_once():
