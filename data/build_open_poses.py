@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 from scipy.spatial.transform import Rotation
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -39,6 +38,7 @@ from data.pose_tools import (
     to_camera_frame,
     to_rotmats,
 )
+from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 
 FLOOR_CLIPS = ("crawl", "getup_facedown", "getup_faceup", "roll")
@@ -254,7 +254,4 @@ def set_clip_arm(world: np.ndarray, turned: dict[str, np.ndarray], side: str, si
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options))
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(run_script(lambda: main(parse_options(Options, __doc__))))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-import tyro
 from scipy.spatial.transform import Rotation
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -29,7 +28,7 @@ from data.pose_tools import (
     transposed,
     twist_angle,
 )
-from utils.errors import InputError
+from utils.command_line import parse_options, run_script
 
 LIMBS = (
     "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "spine3", "neck",
@@ -180,7 +179,4 @@ def draw_plot(
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options))
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(run_script(lambda: main(parse_options(Options, __doc__))))

@@ -1,12 +1,12 @@
 """Label files of evaluation datasets: read and checked before anything is computed."""
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from utils.errors import InputError
+from utils.npz import read_npz
 
 GENDERS = {"m": "male", "f": "female"}
 _NAMED = 3  # file names that an error lists
@@ -32,15 +32,8 @@ def read_labels(
     """
     if not path.is_file():
         raise InputError(f"no {path.name} in {path.parent}; data/README.md shows the layout")
+    labels = read_npz(path, shapes, optional or {})
     shapes = {**shapes, **(optional or {})}
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            missing = [key for key in shapes if key not in (*content.files, *(optional or ()))]
-            if missing:
-                raise InputError(f"{path} has no {', '.join(missing)}; it holds {content.files}")
-            labels = {key: content[key] for key in shapes if key in content.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a readable npz of plain arrays: {error}") from error
     count = len(np.atleast_1d(labels[next(iter(shapes))]))
     if not count:
         raise InputError(f"{path} has labels of no frame")

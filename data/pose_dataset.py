@@ -5,7 +5,6 @@ being the root in the CAMERA frame (x right, y DOWN, z away from the camera). It
 `fnames` (N,) and `shapes` (N, 10); training draws its own body shapes, so they may be left out.
 """
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 
 from utils.errors import InputError
 from utils.joints import SMPL_JOINTS
+from utils.npz import read_npz
 from utils.rotations import axis_angle_to_rotmat
 
 POSE_SIZE = 3 * len(SMPL_JOINTS)
@@ -98,22 +98,7 @@ def _load_file(path: Path) -> PoseData:
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected an npz of training poses")
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError(f"{path}: holds a single array; expected an npz with `poses`")
-        with archive:
-            if "poses" not in archive.files:
-                found = ", ".join(archive.files) or "nothing"
-                raise InputError(f"{path}: has no `poses` (N, {POSE_SIZE}); it holds {found}")
-            wanted = [name for name in ("fnames", "poses", "shapes") if name in archive.files]
-            return {name: archive[name] for name in wanted}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: cannot be read as an npz of plain arrays ({reason}); "
-            "write it with numpy.savez_compressed"
-        ) from error
+    return read_npz(path, ["poses"], ["fnames", "shapes"])
 
 
 def _checked_numbers(path: Path, name: str, array: np.ndarray, width: int) -> np.ndarray:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 from scipy.spatial.transform import Rotation
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -40,6 +39,7 @@ from data.pose_tools import (
     to_camera_frame,
     to_rotmats,
 )
+from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 
 
@@ -407,7 +407,4 @@ def arm_correction(skeleton: Skeleton, forearm: str, sign: float) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options))
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(run_script(lambda: main(parse_options(Options, __doc__))))

@@ -1,6 +1,5 @@
 """Joint regressors, picked vertices and part labels that belong to a body's vertex order."""
 
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from utils.joints import (
     PICKED_SMPLX_NAMES,
     SMPL_JOINTS,
 )
+from utils.npz import read_npz
 
 # The regressor files in the order of the 90 joints, with the number of their rows.
 _REGRESSORS = {
@@ -138,14 +138,7 @@ def parts_from_weights(arrays: SmplArrays) -> np.ndarray:
 def read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Reads arrays of an npz file by name; raises InputError when one is not there."""
     _check_there(path)
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            missing = [key for key in keys if key not in content.files]
-            if missing:
-                raise InputError(f"{path} has no {', '.join(missing)}; it holds {content.files}")
-            arrays = {key: content[key] for key in keys}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a readable npz file: {error}") from error
+    arrays = read_npz(path, keys)
     for key, array in arrays.items():
         _check_numbers(array, f"{path}: {key}")
     return arrays

@@ -6,7 +6,6 @@ few that such a file needs is refused.
 """
 
 import pickle
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ import scipy.sparse
 
 from utils.errors import InputError
 from utils.joints import SMPL_JOINTS, SMPL_PARENTS
+from utils.npz import read_npz
 from utils.pickles import PlainUnpickler
 
 NUM_BETAS = 10
@@ -129,14 +129,6 @@ def _read_pickle(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a readable SMPL pickle: {error}") from error
 
 
-def _read_npz(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            return {key: content[key] for key in content.files if key in _REQUIRED}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a readable SMPL npz file: {error}") from error
-
-
 def find_licensed_model(additional: Path, gender: str) -> Path:
     """The licensed model's file, pickle or npz; the files beside it are there too.
 
@@ -178,7 +170,7 @@ def read_smpl_file(path: Path) -> SmplArrays:
         raise InputError(f"no body model at {path}; see 'Additional files' in README.md")
     if path.suffix not in (".pkl", ".npz"):
         raise InputError(f"{path} is not a body model by its name; expected .pkl or .npz")
-    content = _read_pickle(path) if path.suffix == ".pkl" else _read_npz(path)
+    content = _read_pickle(path) if path.suffix == ".pkl" else read_npz(path, _REQUIRED)
     missing = [key for key in _REQUIRED if key not in content]
     if missing:
         raise InputError(f"{path} has no {', '.join(missing)}; it is not a whole SMPL model")

@@ -6,7 +6,6 @@ cam_k (3, 3), the pinhole camera of the whole photo in pixels. Other keys are ig
 """
 
 import logging
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from renderers.rasteriser import Rasteriser
 from utils.crops import crop_intrinsics
 from utils.errors import InputError
 from utils.joints import LSP14_IN_90
+from utils.npz import read_npz
 from utils.rotations import axis_angle_to_rotmat
 
 log = logging.getLogger(__name__)
@@ -62,13 +62,7 @@ def read_truth(path: Path) -> Truth:
     Raises:
         InputError: it cannot be read, or a key is missing or has another shape.
     """
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {key: content[key] for key in (*_SHAPES, *_WORDS)}
-    except KeyError as error:
-        raise InputError(f"{path} is not a truth file: {error.args[0]}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a readable npz file: {error}") from error
+    arrays = read_npz(path, (*_SHAPES, *_WORDS))
     for key, shape in _SHAPES.items():
         if arrays[key].shape != shape:
             raise InputError(f"{path}: {key} has shape {arrays[key].shape}, expected {shape}")

@@ -158,7 +158,7 @@ def test_a_truth_of_another_kind_is_left_out_with_a_warning(
     _write_photo(tmp_path / "photos" / "a.png", 120)
     np.savez(tmp_path / "photos" / "a_truth.npz", betas=np.zeros(10))
     assert predict(_options(tmp_path, checkpoint, visuals=False)) == run_predict.ALL_DONE
-    assert "a_truth.npz is not a truth file" in caplog.text
+    assert "a_truth.npz has no" in caplog.text
     assert "against the truth" not in capsys.readouterr().out
 
 

@@ -28,7 +28,7 @@ def test_good_labels(tmp_path):
         ({"poses": np.full((2, 72), np.nan)}, "poses has values that are not finite"),
         ({"poses": np.full((2, 72), "x")}, "poses holds <U1, expected numbers"),
         ({"names": np.array([])}, "labels of no frame"),
-        ({"names": np.array([{}, {}])}, "not a readable npz of plain arrays"),
+        ({"names": np.array([{}, {}])}, "not a readable npz file of plain arrays"),
         ({"joints": np.zeros((2, 16, 3))}, r"joints has shape \(2, 16, 3\), expected \(2, 17, 3\)"),
     ],
 )

@@ -89,7 +89,7 @@ def test_truths_that_cannot_be_used_say_why(tmp_path, body, changes, message):
 def test_files_that_are_no_truth(tmp_path):
     path = tmp_path / "a_truth.npz"
     np.savez(path, betas=np.zeros(10))
-    with pytest.raises(InputError, match=r"not a truth file.*pose"):
+    with pytest.raises(InputError, match=r"has no .*pose"):
         read_truth(path)
     path.write_text("hello")
     with pytest.raises(InputError, match="not a readable npz"):

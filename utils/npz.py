@@ -1,0 +1,47 @@
+"""Reads npz files that users bring."""
+
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import InputError
+
+
+def read_npz(
+    path: Path, required: Iterable[str], optional: Iterable[str] = ()
+) -> dict[str, np.ndarray]:
+    """Reads arrays by name; nothing in the file is run.
+
+    Args:
+        path: of the file.
+        required: names of arrays that must be there.
+        optional: names of arrays that are read where they are there.
+
+    Returns:
+        The arrays by name, others of the file left out.
+
+    Raises:
+        InputError: there is no such file, it is no npz of plain arrays, or a required one is
+            missing.
+    """
+    required = list(required)
+    try:
+        content = np.load(path, allow_pickle=False)
+        if not isinstance(content, np.lib.npyio.NpzFile):
+            raise InputError(f"{path} holds a single array; expected an npz with {required[0]}")
+        with content:
+            missing = [name for name in required if name not in content.files]
+            if missing:
+                found = ", ".join(content.files) or "nothing"
+                raise InputError(f"{path} has no {', '.join(missing)}; it holds {found}")
+            names = [name for name in (*required, *optional) if name in content.files]
+            return {name: content[name] for name in names}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path} is not a readable npz file of plain arrays ({reason}); expected one as "
+            "numpy.savez writes it"
+        ) from error
