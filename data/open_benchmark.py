@@ -25,7 +25,7 @@ from augmentation.options import AugmentationOptions
 from data.pose_dataset import load_poses
 from data.synthesis import CameraOptions, Synthesiser, SyntheticBatch
 from demo.build_demo import HEIGHT, JPEG_QUALITY, WIDTH, measure, save_truth
-from demo.random_people import draw_scene, neutral_body, photograph
+from demo.random_people import draw_scene, neutral_body, photograph_scene
 from models.body_model import read_mean_parameters
 from utils.errors import InputError
 from utils.paths import OPEN_POSES_VAL
@@ -139,7 +139,7 @@ def make_person(folder: Path, index: int, options: BenchmarkOptions) -> None:
     """Renders a person and writes photo and truth; neither is ever half there."""
     generator = np.random.default_rng([options.seed, index])
     scene = draw_scene(load_poses(OPEN_POSES_VAL), options.betas_std, generator)
-    picture = photograph(scene, options.seed + 1000 * index)
+    picture = photograph_scene(scene, options.seed + 1000 * index)
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
     photo = folder / f"person_{index:04d}.jpg"

@@ -8,6 +8,7 @@ files give the same images.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -107,7 +108,7 @@ def build(person: Person, options: DemoOptions) -> str:
     body = BodyModel.load("open", person.gender).eval()
     figure = pose_figure(person, body)
     seed = options.seed + 1000 * PEOPLE.index(person)
-    picture = photograph(person, figure, body, seed)
+    picture = photograph(person, PLACES[person.place], figure, body, seed)
     path = options.output / f"{person.name}.jpg"
     options.output.mkdir(parents=True, exist_ok=True)
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
@@ -135,26 +136,42 @@ def save_truth(path: Path, figure: Figure, body: BodyModel, found) -> None:
     )
 
 
-@torch.inference_mode()
 def pose_figure(person: Person, body: BodyModel) -> Figure:
     """Shapes and poses the body, stands it on the ground and points the camera at it."""
-    betas = fitting_betas(person, body)
-    level = pose_of(person)
+    return stand_before_camera(
+        body, fitting_betas(person, body), pose_of(person), person.distance, _camera_for
+    )
+
+
+@torch.inference_mode()
+def stand_before_camera(
+    body: BodyModel,
+    betas: np.ndarray,
+    level: torch.Tensor,
+    distance: float,
+    camera_for: Callable[[np.ndarray, float], Camera],
+) -> Figure:
+    """Stands a body on the ground, `CAMERA_HEIGHT` below the camera.
+
+    Args:
+        body: of the betas.
+        betas: (10,).
+        level: (24, 3, 3) joint rotations in the frame of a level camera.
+        distance: of the pelvis from the camera, metres.
+        camera_for: from vertices (V, 3) in the world's frame and their distance to the camera.
+    """
     shape = torch.from_numpy(betas)[None]
     output = body(shape, level[None])
-    vertices = output.vertices[0].numpy()
-    pelvis = output.joints3d[0, 0].numpy()
-    # World frame: camera at the origin, ground CAMERA_HEIGHT below it.
-    shift = np.array(
-        [-(vertices[:, 0].min() + vertices[:, 0].max()) / 2,
-         CAMERA_HEIGHT - vertices[:, 1].max(), person.distance - pelvis[2]]
-    )  # fmt: skip
-    camera = _camera_for(vertices + shift, person.distance)
+    vertices, pelvis = output.vertices[0].numpy(), output.joints3d[0, 0].numpy()
+    middle = (vertices[:, 0].min() + vertices[:, 0].max()) / 2
+    # The world: camera at the origin, the ground below it.
+    shift = np.array([-middle, CAMERA_HEIGHT - vertices[:, 1].max(), distance - pelvis[2]])
+    camera = camera_for(vertices + shift, distance)
     turn = torch.from_numpy(camera.to_camera.astype(np.float32))
     rotmats = torch.cat([(turn @ level[0])[None], level[1:]])
     # The root turns about the pelvis, the world about the camera.
     cam_t = camera.to_camera @ (shift + pelvis) - pelvis
-    rest = body.tpose(shape)[0].numpy()
+    rest = output.tpose_vertices[0].numpy()
     still = body(shape, torch.eye(3).expand(1, 24, 3, 3)).joints3d[0].numpy()
     return Figure(betas, rotmats, cam_t, vertices + shift, rest, Marks.of(still, rest), camera)
 
@@ -170,9 +187,10 @@ def _camera_for(vertices: np.ndarray, distance: float) -> Camera:
     return Camera(cam_k, to_camera, distance)
 
 
-def photograph(person: Person, figure: Figure, body: BodyModel, seed: int) -> np.ndarray:
+def photograph(
+    person: Person, place: Place, figure: Figure, body: BodyModel, seed: int
+) -> np.ndarray:
     """The finished picture, (HEIGHT, WIDTH, 3) uint8 RGB."""
-    place = PLACES[person.place]
     mesh = dress(person, figure, body)
     shadows = ShadowMaps(mesh.vertices, mesh.faces)
     background = draw_background(place, figure.camera, shadows, seed)

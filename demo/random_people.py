@@ -5,7 +5,7 @@ clothes, skin, place, light and camera vary.
 """
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,19 +14,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
 from data.pose_dataset import PoseData
-from demo.build_demo import (
-    CAMERA_HEIGHT,
-    HEIGHT,
-    WIDTH,
-    Camera,
-    Figure,
-    develop,
-    draw_background,
-    draw_mesh,
-    dress,
-)
-from demo.clothing import Marks
-from demo.lighting import ShadowMaps
+from demo.build_demo import HEIGHT, WIDTH, Camera, Figure, photograph, stand_before_camera
 from demo.people import Clothes, Person
 from demo.scenery import PLACES, Place
 from models.body_model import BodyModel, read_mean_parameters
@@ -59,14 +47,9 @@ class Scene(NamedTuple):
     figure: Figure
 
 
-def photograph(scene: Scene, seed: int) -> np.ndarray:
+def photograph_scene(scene: Scene, seed: int) -> np.ndarray:
     """The finished picture, (HEIGHT, WIDTH, 3) uint8 RGB."""
-    person, place, figure = scene
-    mesh = dress(person, figure, neutral_body())
-    shadows = ShadowMaps(mesh.vertices, mesh.faces)
-    behind = draw_background(place, figure.camera, shadows, seed)
-    in_front, alpha = draw_mesh(mesh, person, figure, shadows, place.light, seed)
-    return develop((in_front + behind * (1 - alpha[..., None])) * place.exposure, seed)
+    return photograph(*scene, neutral_body(), seed)
 
 
 def draw_scene(poses: PoseData, betas_std: float, generator: np.random.Generator) -> Scene:
@@ -156,7 +139,6 @@ def _ground_under(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray | None:
     return candidates[best] if contact[best] > LEAST_CONTACT else None
 
 
-@torch.inference_mode()
 def place_figure(betas: np.ndarray, level: torch.Tensor, generator: np.random.Generator) -> Figure:
     """Stands a body on the ground before a camera, all of it in the picture.
 
@@ -165,23 +147,9 @@ def place_figure(betas: np.ndarray, level: torch.Tensor, generator: np.random.Ge
         level: (24, 3, 3) joint rotations in the frame of a level camera.
         generator: of distance and framing.
     """
-    body, shape = neutral_body(), torch.from_numpy(betas)[None]
-    output = body(shape, level[None])
-    vertices, pelvis = output.vertices[0].numpy(), output.joints3d[0, 0].numpy()
     distance = generator.uniform(*DISTANCES)
-    middle = (vertices[:, 0].min() + vertices[:, 0].max()) / 2
-    # The world: camera at the origin, the ground CAMERA_HEIGHT below it.
-    ground = CAMERA_HEIGHT - vertices[:, 1].max()
-    shift = np.array([-middle, ground, distance - pelvis[2]])
-    camera = _draw_camera(vertices + shift, distance, generator)
-    turn = torch.from_numpy(camera.to_camera.astype(np.float32))
-    rotmats = torch.cat([(turn @ level[0])[None], level[1:]])
-    # The root turns about the pelvis, the world about the camera.
-    cam_t = camera.to_camera @ (shift + pelvis) - pelvis
-    rest = body.tpose(shape)[0].numpy()
-    still = body(shape, torch.eye(3).expand(1, 24, 3, 3)).joints3d[0].numpy()
-    marks = Marks.of(still, rest)
-    return Figure(betas, rotmats, cam_t, vertices + shift, rest, marks, camera)
+    camera_for = partial(_draw_camera, generator=generator)
+    return stand_before_camera(neutral_body(), betas, level, distance, camera_for)
 
 
 def _draw_camera(vertices: np.ndarray, distance: float, generator: np.random.Generator) -> Camera:

@@ -121,7 +121,7 @@ def place_in_photos(parameters: BodyParameters, crops: Tensor, body_model: BodyM
         cam_t=cam_t,
         cam_k=cam_k,
         vertices=output.vertices,
-        vertices_tpose=body_model.tpose(parameters.betas),
+        vertices_tpose=output.tpose_vertices,
         joints3d=output.joints3d,
         joints2d_px=points_from_crops(joints_norm + 1, crops, 2),
     )

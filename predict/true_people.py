@@ -75,7 +75,7 @@ class Truth:
             chosen = [row for row, frame in enumerate(frames) if frame.gender == gender]
             if chosen:
                 output = body(betas[chosen], rotmats[chosen])
-                parts.append((output.vertices, body.tpose(betas[chosen]), output.joints3d))
+                parts.append((output.vertices, output.tpose_vertices, output.joints3d))
                 rows += chosen
         back = torch.tensor(rows).argsort()
         vertices, tpose, joints3d = (torch.cat(each)[back] for each in zip(*parts, strict=True))

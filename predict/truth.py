@@ -137,7 +137,7 @@ class TruthComparer:
         true = {
             "vertices": output.vertices,
             "joints3d": output.joints3d,
-            "vertices_tpose": body.tpose(betas),
+            "vertices_tpose": output.tpose_vertices,
             "cam_t": truth.cam_t[None],
             "cam_k": truth.cam_k[None],
         }

@@ -10,7 +10,7 @@ from data.pose_dataset import load_poses
 from demo import build_demo, lighting, random_people
 from demo.build_demo import CAMERA_HEIGHT, HEIGHT, WIDTH
 from demo.people import Clothes
-from demo.random_people import draw_scene, neutral_body, photograph, stood_up
+from demo.random_people import draw_scene, neutral_body, photograph_scene, stood_up
 from renderers.rasteriser import Rasteriser
 from tests.evaluation_sets import upright_pose
 from utils.joints import PARTS, SMPL_JOINTS
@@ -106,7 +106,7 @@ def test_the_photograph_shows_the_person_where_the_truth_says(monkeypatch):
     names = ("skin", "hair", "shirt", "trousers", "shoes", "stripe")
     clothes = Clothes(**dict.fromkeys(names, (0.95, 0.02, 0.02)))
     person = replace(scene.person, clothes=clothes, stool=False)
-    picture = photograph(scene._replace(person=person), 0).astype(int)
+    picture = photograph_scene(scene._replace(person=person), 0).astype(int)
     red = picture[..., 0] > 2.5 * picture[..., 1:].max(axis=-1)
     silhouette = _labels(scene, (200, 160)) > 0
     # Clothes and hair make people a little broader.
