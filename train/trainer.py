@@ -209,6 +209,7 @@ class Trainer:
         row = {"epoch": self.epoch, "samples_seen": self.samples_seen}
         row.update({f"train_{name}": value for name, value in train.items()})
         row.update({f"val_{name}": value for name, value in val.items()})
+        row.update({f"weight_{name}": w.item() for name, w in self.criterion.weights.items()})
         self.history.append(row)
         if not self.best_weights or _selection(val) < _selection(self.best_metrics):
             self.best_epoch, self.best_metrics = self.epoch, dict(val)

@@ -52,6 +52,16 @@ def _run_epochs(trainer, folder, count, poses):
     return sample
 
 
+def test_an_epoch_records_the_learnt_loss_weights(tmp_path, body_model):
+    trainer = _trainer(body_model, loss=LossOptions(vertices=100, joints2d=0, pose=10, betas=1))
+    _run_epochs(trainer, tmp_path, 1, _poses(8))
+    recorded = {name: v for name, v in trainer.history[0].items() if name.startswith("weight_")}
+    assert set(recorded) == {"weight_vertices", "weight_joints3d", "weight_pose", "weight_betas"}
+    # A few steps of Adam at a small rate: near the first weight, but no longer there.
+    assert recorded["weight_vertices"] == pytest.approx(100, rel=0.1)
+    assert recorded["weight_vertices"] != pytest.approx(100, rel=1e-9)
+
+
 def test_four_epochs_are_two_and_two_resumed_bit_for_bit(tmp_path, body_model):
     poses = _poses(8)
     for name in ("whole", "halves"):
