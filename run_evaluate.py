@@ -182,7 +182,7 @@ def make_open_benchmark(options: EvaluateOptions) -> list["Frame"]:
     """Renders the people that are not there yet."""
     from tqdm import tqdm
 
-    from data.open_benchmark import BenchmarkOptions, build_benchmark, missing_people
+    from demo.open_benchmark import BenchmarkOptions, build_benchmark, missing_people
     from models.body_model import BodyModel
     from predict.evaluation_sources import open_frames
     from predict.truth import truth_path
@@ -255,7 +255,7 @@ def open_pictures(evaluator: "Evaluator", frames: list["Frame"], augmentation: A
     import numpy as np
     import torch
 
-    from data.open_benchmark import synthesised_people
+    from demo.open_benchmark import synthesised_people
     from utils.proxy import REFERENCE_SIZE
 
     poses, betas = (

@@ -17,6 +17,8 @@ _BELOW = {
     "data": {"utils", "augmentation", "models", "renderers"},
     "predict": {"utils", "models", "renderers", "metrics"},
     "train": {"utils", "augmentation", "models", "renderers", "losses", "metrics", "data"},
+    "demo": {"utils", "augmentation", "models", "renderers", "data", "predict"},
+    "additional": {"utils", "models", "renderers", "data", "predict"},
 }
 _SCRIPTS = {"run_train", "run_predict", "run_evaluate"}
 

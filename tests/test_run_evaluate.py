@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-import data.open_benchmark
 import data.prepare_3dpw
+import demo.open_benchmark
 from demo import build_demo, lighting, random_people
 from models.body_model import BodyModel
 from models.regressed_body import regressed_silhouettes
@@ -266,7 +266,7 @@ def test_an_open_checkpoint_is_compared_by_joints(
 
 @pytest.fixture
 def small_pictures(monkeypatch):
-    for module in (build_demo, random_people, data.open_benchmark):
+    for module in (build_demo, random_people, demo.open_benchmark):
         monkeypatch.setattr(module, "WIDTH", 96)
         monkeypatch.setattr(module, "HEIGHT", 120)
     monkeypatch.setattr(lighting, "SKY_DIRECTIONS", 6)

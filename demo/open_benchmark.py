@@ -24,9 +24,11 @@ import torch
 from augmentation.options import AugmentationOptions
 from data.pose_dataset import load_poses
 from data.synthesis import CameraOptions, Synthesiser, SyntheticBatch
-from demo.build_demo import HEIGHT, JPEG_QUALITY, WIDTH, measure, save_truth
+from demo.build_demo import HEIGHT, JPEG_QUALITY, WIDTH, save_truth
 from demo.random_people import draw_scene, neutral_body, photograph_scene
 from models.body_model import read_mean_parameters
+from predict.measurements import measure
+from predict.truth import TRUTH_ENDING, truth_path
 from utils.errors import InputError
 from utils.paths import OPEN_POSES_VAL
 
@@ -111,7 +113,7 @@ def _prepare_folder(folder: Path, manifest: dict[str, Any]) -> None:
         return
     if found is None and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder} holds other files than a benchmark; choose another folder")
-    for ending in (".jpg", "_truth.npz", ".part", ".part.npz"):
+    for ending in (".jpg", TRUTH_ENDING, ".part", ".part.npz"):
         for path in folder.glob(f"person_????*{ending}"):
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,12 +129,8 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
         raise InputError(f"{folder / MANIFEST} cannot be read; delete {folder}") from error
 
 
-def _truth_of(photo: Path) -> Path:
-    return photo.with_name(f"{photo.stem}_truth.npz")
-
-
 def _is_whole(photo: Path) -> bool:
-    return photo.is_file() and _truth_of(photo).is_file()
+    return photo.is_file() and truth_path(photo).is_file()
 
 
 def make_person(folder: Path, index: int, options: BenchmarkOptions) -> None:
@@ -147,7 +145,7 @@ def make_person(folder: Path, index: int, options: BenchmarkOptions) -> None:
     parts[0].write_bytes(encoded.tobytes())
     faces = neutral_body().faces.numpy()
     save_truth(parts[1], scene.figure, neutral_body(), measure(scene.figure.rest, faces))
-    os.replace(parts[1], _truth_of(photo))
+    os.replace(parts[1], truth_path(photo))
     os.replace(parts[0], photo)
 
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-import data.open_benchmark
+import demo.open_benchmark
 from augmentation.options import AugmentationOptions
-from data.open_benchmark import (
+from demo import build_demo, lighting, random_people
+from demo.open_benchmark import (
     BenchmarkOptions,
     build_benchmark,
     manifest_of,
     missing_people,
     synthesised_people,
 )
-from demo import build_demo, lighting, random_people
 from predict.truth import read_truth, truth_path
 from tests.evaluation_sets import upright_pose
 from utils.errors import InputError
@@ -30,7 +30,7 @@ TWO = BenchmarkOptions(count=2)
 @pytest.fixture
 def small_pictures(monkeypatch):
     """Pictures of 96 x 120 px in coarse light: a fraction of a second each."""
-    for module in (build_demo, random_people, data.open_benchmark):
+    for module in (build_demo, random_people, demo.open_benchmark):
         monkeypatch.setattr(module, "WIDTH", 96)
         monkeypatch.setattr(module, "HEIGHT", 120)
     monkeypatch.setattr(lighting, "SKY_DIRECTIONS", 6)
@@ -89,7 +89,7 @@ def test_another_seed_or_version_is_made_anew(tmp_path, small_pictures, monkeypa
     after = _contents(tmp_path)
     assert sorted(after) == ["manifest.json", "person_0000.jpg", "person_0000_truth.npz"]
     assert after["person_0000.jpg"] != before["person_0000.jpg"]
-    monkeypatch.setattr(data.open_benchmark, "VERSION", 99)
+    monkeypatch.setattr(demo.open_benchmark, "VERSION", 99)
     assert missing_people(tmp_path, one) == 1
 
 
@@ -106,7 +106,7 @@ def test_processes_make_the_same_people(tmp_path, small_pictures, monkeypatch):
             sent.append(pickle.dumps(function))
             return super().map(function, *iterables)
 
-    monkeypatch.setattr(data.open_benchmark, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(demo.open_benchmark, "ProcessPoolExecutor", Pool)
     made = []
     build_benchmark(tmp_path / "a", TWO, workers=2, progress=lambda: made.append(1))
     build_benchmark(tmp_path / "b", TWO)
@@ -165,7 +165,7 @@ def test_the_view_does_not_depend_on_the_size():
 
 
 def test_batches_follow_one_another(monkeypatch):
-    monkeypatch.setattr(data.open_benchmark, "SYNTHESIS_BATCH", 2)
+    monkeypatch.setattr(demo.open_benchmark, "SYNTHESIS_BATCH", 2)
     poses, betas = _people(5)
     batches = list(synthesised_people(poses, betas, 64, AugmentationOptions(), 0))
     assert [len(batch.proxy) for batch in batches] == [2, 2, 1]
