@@ -83,7 +83,7 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     vertices = synthesiser.body_model(betas, pose_rotmats).vertices
     vertices_cam = vertices + synthesiser.mean_cam_t
     vertices_cam[..., :2] += draw_vertex_noise(augmentation, *vertices.shape[:2], generator)
-    view = synthesiser._choose_view(vertices_cam, augmentation, generator)
+    view = synthesiser.choose_view(vertices_cam, augmentation, generator)
     cam_k = crop_intrinsics(synthesiser.cam_k, view.crops, size)
     parts = synthesiser.rasteriser.part_segmentation(vertices_cam, cam_k)
     joints2d_px = size * torch.rand(batch, 17, 2, device=device)
@@ -103,7 +103,7 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
         "whole": lambda: synthesiser(poses, augmentation, generator),
         "body model": lambda: synthesiser.body_model(betas, pose_rotmats),
         "ragged vertices": noise,
-        "crop": lambda: synthesiser._choose_view(vertices_cam, augmentation, generator),
+        "crop": lambda: synthesiser.choose_view(vertices_cam, augmentation, generator),
         "rasteriser": lambda: synthesiser.rasteriser.part_segmentation(vertices_cam, cam_k),
         "corruption": corruption,
         "proxy representation": lambda: make_proxy(parts > 0, joints2d_px, visibility, dtype),

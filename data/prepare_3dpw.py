@@ -28,6 +28,7 @@ from data.label_files import GENDERS
 from data.threedpw import FRAMES, LABELS
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
+from utils.frames import square_window
 from utils.images import read_image
 from utils.joints import COCO17, indices_of
 from utils.paths import DATA
@@ -212,12 +213,9 @@ def window_around(
         None when the joints lie outside the frame.
     """
     points = joints2d[joints2d[:, 2] > 0, :2]
-    low, high = points.min(axis=0), points.max(axis=0)
-    half = (1 + margin) * (high - low).max() / 2
-    corners = np.concatenate([(low + high) / 2 - half, (low + high) / 2 + half]).round()
-    height, width = image_shape[:2]
-    x0, y0, x1, y1 = corners.clip(0, [width, height, width, height]).astype(int).tolist()
-    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+    window = square_window(points.min(axis=0), points.max(axis=0), 1 + margin, image_shape[:2])
+    x0, y0, x1, y1 = window
+    return window if x1 > x0 and y1 > y0 else None
 
 
 def labels_of(

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.label_files import check_files, read_genders, read_labels
 from utils.errors import InputError
-from utils.frames import Frame, read_mask
+from utils.frames import Frame, read_mask, square_window
 from utils.joints import COCO17, SMPL_JOINTS
 
 WINDOW_SCALE = 1.5  # side of what a detector sees over the longer side of the person's box
@@ -75,8 +75,4 @@ def _window_around(silhouette: np.ndarray, path: Path) -> tuple[int, int, int, i
         raise InputError(f"{path} shows nobody: it is black all over")
     low = np.array([columns[0], rows[0]])
     high = np.array([columns[-1], rows[-1]]) + 1
-    half = WINDOW_SCALE * (high - low).max() / 2
-    corners = np.concatenate([(low + high) / 2 - half, (low + high) / 2 + half]).round()
-    height, width = silhouette.shape
-    x0, y0, x1, y1 = corners.clip(0, [width, height, width, height]).astype(int).tolist()
-    return x0, y0, x1, y1
+    return square_window(low, high, WINDOW_SCALE, silhouette.shape)

@@ -127,7 +127,7 @@ class Synthesiser(nn.Module):
         if augmentation is not None:
             noise = draw_vertex_noise(augmentation, *rendered_cam.shape[:2], generator)
             rendered_cam[..., :2] += noise
-        view = self._choose_view(rendered_cam, augmentation, generator)
+        view = self.choose_view(rendered_cam, augmentation, generator)
 
         cam_k = crop_intrinsics(self.cam_k, view.crops, self.image_size)
         joints3d_cam = pick(body.joints3d, COCO17_IN_90) + cam_t[:, None]
@@ -167,10 +167,16 @@ class Synthesiser(nn.Module):
             cam_t = cam_t + draw_camera_shift(augmentation, batch, generator)
         return cam_t
 
-    def _choose_view(
+    def choose_view(
         self, vertices_cam: Tensor, augmentation: AugmentationOptions | None, generator: Generator
     ) -> View:
-        """Places the crop around what is seen of the person."""
+        """Places the crop around what is seen of the person.
+
+        Args:
+            vertices_cam: (B, V, 3) metres, camera frame.
+            augmentation: of the crop; None leaves it centred and whole.
+            generator: on the device of the vertices.
+        """
         batch = len(vertices_cam)
         scale, shift = CROP_SCALE, 0.0
         boxes = boxes_of_bodies(vertices_cam, self.cam_k)

@@ -218,7 +218,8 @@ def _visible_distance_px(pred: Tensor, target: Tensor, visibility: Tensor) -> Te
     return distance.sum(dim=1) / visibility.sum(dim=1).clamp(min=1)
 
 
-def _intersection_over_union(pred: Tensor, target: Tensor) -> Tensor:
+def intersection_over_union(pred: Tensor, target: Tensor) -> Tensor:
+    """Of masks (B, H, W) bool: (B,) in [0, 1], 1 where both are empty."""
     pred, target = pred.bool(), target.bool()
     intersection = (pred & target).sum(dim=(1, 2))
     union = (pred | target).sum(dim=(1, 2))
@@ -242,7 +243,7 @@ _METRICS = {
     "pose_mse": _Metric("pose_rotmats", _mean_squared_error),
     "shape_mse": _Metric("betas", _mean_squared_error),
     "joints2d_l2": _Metric("joints2d_px", _visible_distance_px),
-    "silhouette_iou": _Metric("silhouettes", _intersection_over_union),
+    "silhouette_iou": _Metric("silhouettes", intersection_over_union),
 }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metrics.metrics import intersection_over_union
 from models.body_model import BodyModel
 from models.regressor import BodyParameters
 from predict.detectors.interface import Detection
@@ -138,6 +139,4 @@ def silhouette_iou(predicted: Tensor, detected: Tensor, counted: Tensor) -> Tens
     Returns:
         (P,) in [0, 1]; 1 where both are empty.
     """
-    both = (predicted & detected & counted).flatten(1).sum(1)
-    either = ((predicted | detected) & counted).flatten(1).sum(1)
-    return torch.where(either > 0, both / either.clamp(min=1), torch.ones_like(both / 1))
+    return intersection_over_union(predicted & counted, detected & counted)

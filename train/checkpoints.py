@@ -24,7 +24,7 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     unfinished.replace(path)
 
 
-def weights_only(checkpoint: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+def without_training_state(checkpoint: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
     """What predicting needs of a training checkpoint, weights stored in `dtype`.
 
     Args:
@@ -60,7 +60,7 @@ def save_epoch(trainer: Trainer, options: dict[str, Any], folder: Path) -> None:
     state = {**trainer.state(), "options": options}
     # The best first: a run stopped between the two repeats the epoch, and writes both again.
     if state["best_epoch"] == state["epoch"]:
-        save_atomically(weights_only(state, torch.float32), folder / BEST)
+        save_atomically(without_training_state(state, torch.float32), folder / BEST)
     save_atomically(state, folder / LAST)
 
 

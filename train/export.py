@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from models.checkpoints import read_checkpoint
-from train.checkpoints import LAST, save_atomically, weights_only
+from train.checkpoints import LAST, save_atomically, without_training_state
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 from utils.paths import EXPERIMENTS
@@ -32,7 +32,7 @@ def export(options: ExportOptions) -> None:
         raise InputError(f"{options.run / LAST} is not a checkpoint of run_train.py")
     if not options.output.parent.is_dir():
         raise InputError(f"no folder {options.output.parent}; make it first")
-    shared = weights_only(checkpoint, torch.float16)
+    shared = without_training_state(checkpoint, torch.float16)
     shared["options"] = without_folders(shared["options"])
     save_atomically(shared, options.output)
     size = options.output.stat().st_size / 1e6

@@ -74,6 +74,24 @@ class Frame:
         return image[y0:y1, x0:x1]
 
 
+def square_window(
+    low: np.ndarray, high: np.ndarray, scale: float, size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """A square around a box, in whole pixels, cut where the photo ends: x0, y0, x1, y1.
+
+    Args:
+        low: (2,) x and y of the box's corner, pixels.
+        high: (2,) of the opposite corner.
+        scale: of the square's side over the box's longer one.
+        size: height and width of the photo, pixels.
+    """
+    half = scale * (high - low).max() / 2
+    corners = np.concatenate([(low + high) / 2 - half, (low + high) / 2 + half]).round()
+    height, width = size
+    x0, y0, x1, y1 = corners.clip(0, [width, height, width, height]).astype(int).tolist()
+    return x0, y0, x1, y1
+
+
 def read_mask(path: Path) -> np.ndarray:
     """A mask file as (H, W) bool; what is not black belongs to the person.
 
