@@ -160,9 +160,12 @@ def build_detectors(options: EvaluateOptions, device: Any) -> dict[str, Any]:
     if options.dataset != "open":
         return {DATASET: None}
     detectors = {DATASET: None, **available_detectors(device, options.detector_weights)}
+    left_out: dict[str, list[str]] = {}  # detectors by the reason why they cannot be had
     for name, detector in detectors.items():
         if isinstance(detector, str):
-            print(f"{name} is left out: {detector}")
+            left_out.setdefault(detector, []).append(name)
+    for reason, names in left_out.items():
+        print(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} left out: {reason}")
     return detectors
 
 
