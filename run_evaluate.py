@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
+from utils.files import check_writable
 from utils.paths import ADDITIONAL, CHECKPOINTS, DATA, DEFAULT_CHECKPOINT, OUTPUT
 
 if TYPE_CHECKING:
@@ -131,10 +132,7 @@ def check_options(options: EvaluateOptions) -> None:
         raise InputError(f"--worst-by {options.worst_by}: expected one of {', '.join(METRICS)}")
     if options.path is None and options.dataset != "open":
         raise InputError(f"--dataset {options.dataset} needs --path, the folder of the dataset")
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {options.output}: {error.strerror}") from error
+    check_writable(options.output)
 
 
 def check_body(options: EvaluateOptions, identity: dict[str, Any]) -> None:

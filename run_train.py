@@ -31,6 +31,7 @@ from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions, epoch_len
 from utils.command_line import parse_options, run_script
 from utils.devices import choose_device, network_dtype
 from utils.errors import InputError
+from utils.files import check_writable
 from utils.paths import EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
 from utils.torchrun import Process
 
@@ -195,7 +196,7 @@ def start_folder(options: Options) -> None:
 
     Every process looks before the first one writes: none has trained yet, and they train together.
     """
-    options.output.mkdir(parents=True, exist_ok=True)
+    check_writable(options.output)
     if (options.output / LAST).exists() and not options.resume:
         raise InputError(
             f"{options.output} already holds a run; add --resume to go on with it, or choose "
@@ -252,4 +253,4 @@ def summary(row: dict[str, float], best_epoch: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_script(main, "stopped; go on after the last epoch with --resume"))
+    sys.exit(run_script(main, "stopped; go on after the last whole epoch with --resume"))

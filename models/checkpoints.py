@@ -41,9 +41,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is not a readable checkpoint: {reason}") from error
+        size = path.stat().st_size  # torch's own words advise to run what is in the file
+        raise InputError(
+            f"{path} ({size} bytes) is not a readable checkpoint: it is damaged or a file of "
+            "another kind; get or export it again"
+        ) from error
     if not isinstance(checkpoint, dict) or not weights_of(checkpoint):
         raise InputError(
             f"{path} has neither best_model_state_dict nor model_state_dict; it is not a checkpoint"

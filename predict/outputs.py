@@ -1,5 +1,6 @@
 """Names and contents of the files that a prediction leaves behind."""
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import trimesh
 
 from predict.detectors.interface import Detection
 from utils.errors import InputError
+from utils.files import check_writable, write_whole
 from utils.joints import BODY_MODEL_JOINTS, COCO17
 
 TPOSE_MESH = "_tpose"  # what the T-posed mesh's name adds to the posed one's
@@ -54,16 +56,13 @@ def make_output_folder(output: Path, source: Path) -> None:
     """Makes the folder for results.
 
     Raises:
-        InputError: it cannot be made, or is the folder that the images come from, where the
-            pictures written would be taken for photos the next time.
+        InputError: it cannot be made or written, or is the folder that the images come from, where
+            the pictures written would be taken for photos the next time.
     """
     folder = source if source.is_dir() else source.parent
     if output.resolve() == folder.resolve():
         raise InputError(f"--output {output} is where the images are; choose another folder")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {output}: {error.strerror}") from error
+    check_writable(output)
 
 
 def save_person(path: Path, person: dict[str, np.ndarray], detection: Detection) -> None:
@@ -74,10 +73,11 @@ def save_person(path: Path, person: dict[str, np.ndarray], detection: Detection)
         person: arrays of `predict.pipeline.Bodies.person`.
         detection: what the prediction was made from.
     """
+    content = io.BytesIO()
     coco_names, joint_names = np.array(COCO17), np.array(BODY_MODEL_JOINTS)
     # Not compressed: the numbers are floats, which would shrink by a tenth and take thrice as long.
     np.savez(
-        path,
+        content,
         **person,
         joint_names=joint_names,
         detected_joints2d_px=detection.joints2d_px,
@@ -85,6 +85,7 @@ def save_person(path: Path, person: dict[str, np.ndarray], detection: Detection)
         detected_joint_names=coco_names,
         detected_box=detection.box,
     )
+    write_whole(path, content.getvalue())
 
 
 def save_meshes(stem: Path, person: dict[str, np.ndarray], faces: np.ndarray) -> None:
@@ -98,4 +99,4 @@ def save_meshes(stem: Path, person: dict[str, np.ndarray], faces: np.ndarray) ->
     upright = person["vertices"] * np.array([1, -1, -1])  # camera axes to y up, z to the viewer
     for suffix, vertices in ((".obj", upright), (f"{TPOSE_MESH}.obj", person["vertices_tpose"])):
         mesh = trimesh.Trimesh(vertices, faces, process=False)
-        mesh.export(stem.with_name(stem.name + suffix))
+        write_whole(stem.with_name(stem.name + suffix), mesh.export(file_type="obj").encode())

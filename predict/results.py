@@ -112,8 +112,7 @@ class ResultWriter:
         """Writes all files of a photo.
 
         Raises:
-            InputError: a picture cannot be written.
-            OSError: another file cannot be written.
+            InputError: a file cannot be written.
         """
         names = person_names(drawn.photo.name, len(drawn.people), self.numbered)
         people = [

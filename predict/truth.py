@@ -66,6 +66,8 @@ def read_truth(path: Path) -> Truth:
     for key, shape in _SHAPES.items():
         if arrays[key].shape != shape:
             raise InputError(f"{path}: {key} has shape {arrays[key].shape}, expected {shape}")
+        if arrays[key].dtype.kind not in "fiu" or not np.isfinite(arrays[key]).all():
+            raise InputError(f"{path}: {key} has values that are not finite numbers")
     numbers = {key: torch.from_numpy(arrays[key].astype(np.float32)) for key in _SHAPES}
     return Truth(**numbers, **{key: str(arrays[key]) for key in _WORDS})
 
@@ -97,11 +99,11 @@ class TruthComparer:
             None where there is no truth, or none that can be used, which is logged.
         """
         path = truth_path(photo)
-        if not path.is_file():
-            return None
         try:
+            if not path.is_file():
+                return None
             compared = self.compare(person, read_truth(path))
-        except InputError as error:
+        except (InputError, OSError) as error:
             log.warning("%s is not compared with its truth: %s", photo.name, error)
             return None
         metrics = Metrics()

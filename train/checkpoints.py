@@ -1,5 +1,6 @@
 """Writes training checkpoints and takes training up again from them."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,26 @@ BEST = "best.tar"
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
-    """Writes a checkpoint so that a crash leaves either the old file or the new one, never half."""
+    """Writes a checkpoint so that a crash leaves either the old file or the new one, never half.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except (OSError, RuntimeError) as error:  # torch makes the latter of a full disk
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(
+            f"cannot write {path} ({reason}); check the folder and the space on its disk; a run "
+            "goes on after its last whole epoch with --resume"
+        ) from error
 
 
 def without_training_state(checkpoint: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
@@ -81,7 +95,11 @@ def resume(trainer: Trainer, folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"nothing to resume: no {LAST} in {folder}; run without --resume first")
     checkpoint = read_checkpoint(path)
-    needed = ("epoch", "optimiser_state_dict", "criterion_state_dict", "history", "random_state")
+    needed = (
+        "epoch", "step", "samples_seen", "history", "random_state", "body", "best_epoch",
+        "best_epoch_val_metrics", "model_state_dict", "best_model_state_dict",
+        "optimiser_state_dict", "criterion_state_dict",
+    )  # fmt: skip
     missing = [key for key in needed if key not in checkpoint]
     if missing:
         raise InputError(f"{path} has no {', '.join(missing)}; training cannot resume from it")

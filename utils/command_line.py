@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import io
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from utils.errors import InputError
 Options = TypeVar("Options")
 
 WRONG_USE = 2  # exit status of bad options and bad input
+UNREAD = 141  # exit status when whoever read the output has left: 128 and SIGPIPE's number
 STOPPED = 130  # exit status after Ctrl-C, as shells know it: 128 and the signal's number
 _FRAME = re.compile(r"[─│╭╮╰╯━┃┏┓┗┛]+")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -58,11 +60,14 @@ def run_script(main: Callable[[], int | None], stopped: str = "stopped") -> int:
 
     Returns:
         The exit status, for `sys.exit`: that of `main`, `WRONG_USE` after an InputError, `STOPPED`
-        after Ctrl-C.
+        after Ctrl-C, `UNREAD` where the output is a pipe that nobody reads any more.
     """
     # Python looks through everything that is loaded once more when it ends; with torch that takes
     # a second, and frees nothing that matters.
     atexit.register(gc.freeze)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names that a terminal cannot show are spelt out
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main() or 0
     except InputError as error:
@@ -71,6 +76,10 @@ def run_script(main: Callable[[], int | None], stopped: str = "stopped") -> int:
     except KeyboardInterrupt:
         _complain(stopped)
         return STOPPED
+    except BrokenPipeError:
+        # Python flushes once more when it ends, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
 
 
 def _complain(text: str) -> None:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from utils.errors import InputError
+from utils.files import write_whole
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -14,8 +15,16 @@ def find_images(path: Path) -> list[Path]:
     """The image files that `path` names: itself, or those directly in the folder, by name.
 
     Raises:
-        InputError: `path` does not exist, is not an image file, or is a folder without images.
+        InputError: `path` does not exist, cannot be read, is not an image file, or is a folder
+            without images.
     """
+    try:
+        return _images_at(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _images_at(path: Path) -> list[Path]:
     known = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
     if path.is_file():
         if path.suffix.lower() not in IMAGE_SUFFIXES:
@@ -55,5 +64,6 @@ def write_image(path: Path, image: np.ndarray) -> None:
     Raises:
         InputError: the file could not be written.
     """
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise InputError(f"cannot write {path}; check that the folder exists and is writable")
+    # Encoded here and written by Python: OpenCV crashes on names that are not UTF-8.
+    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    write_whole(path, encoded.tobytes())

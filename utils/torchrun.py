@@ -33,7 +33,8 @@ class Process:
         Raises:
             InputError: some variables are missing or are no numbers that belong together.
         """
-        if not any(environment.get(name) for name in ("RANK", "WORLD_SIZE")):
+        told_nothing = not any(environment.get(name) for name in ("RANK", "WORLD_SIZE"))
+        if told_nothing or environment.get("WORLD_SIZE") == "1":
             return cls()
         found = {name: environment.get(name, "") for name in _VARIABLES}
         told = ", ".join(f"{name}={value!r}" for name, value in found.items())

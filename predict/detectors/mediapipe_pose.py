@@ -94,7 +94,8 @@ def detection_of(landmarks: np.ndarray, mask: np.ndarray) -> list[Detection]:
 @contextlib.contextmanager
 def _silenced_stderr() -> Iterator[None]:
     """Sends file descriptor 2 nowhere: MediaPipe's C++ libraries log there whatever one asks."""
-    sys.stderr.flush()
+    if sys.stderr:
+        sys.stderr.flush()
     try:
         kept = os.dup(2)
     except OSError:  # a process without a stderr has nothing to silence

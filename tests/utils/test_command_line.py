@@ -1,10 +1,12 @@
+import subprocess
 import sys
 from dataclasses import dataclass
 
 import pytest
 
-from utils.command_line import STOPPED, WRONG_USE, parse_options, run_script
+from utils.command_line import STOPPED, UNREAD, WRONG_USE, parse_options, run_script
 from utils.errors import InputError
+from utils.paths import ROOT
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,23 @@ def test_help_ends_well(monkeypatch, capsys):
 
 def _raise(error: BaseException) -> int:
     raise error
+
+
+def test_output_that_nobody_reads_and_names_that_no_terminal_shows():
+    code = (
+        "import sys; from utils.command_line import run_script\n"
+        "def main():\n"
+        "    while True: print('\\udce9' * 1000)\n"
+        "sys.exit(run_script(main))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    assert process.stdout.read(6) == b"\\udce9"
+    process.stdout.close()
+    assert process.wait(timeout=60) == UNREAD
+    assert process.stderr.read() == b""
+    process.stderr.close()
 
 
 def test_a_script_that_ends_by_itself_keeps_its_status(capsys):

@@ -14,6 +14,7 @@ TORCHRUN = {
 
 def test_the_variables_are_read():
     assert Process.from_environment(TORCHRUN) == Process(rank=5, count=8, local_rank=1)
+    assert Process.from_environment({"RANK": "0", "WORLD_SIZE": "1"}) == Process()
     assert Process.from_environment({"PATH": "/bin"}) == Process(rank=0, count=1, local_rank=0)
 
 

@@ -1,0 +1,50 @@
+"""Files that are whole or not there."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from utils.errors import InputError
+from utils.files import check_writable, write_whole
+from utils.images import read_image, write_image
+
+
+def test_a_file_is_written_and_nothing_beside_it(tmp_path):
+    write_whole(tmp_path / "a.bin", b"old")
+    write_whole(tmp_path / "a.bin", b"new")
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_what_was_there_survives_a_failure(tmp_path, monkeypatch):
+    write_whole(tmp_path / "a.bin", b"old")
+
+    def disk_full(path, content):
+        path.open("wb").write(content[:1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", disk_full)
+    with pytest.raises(InputError, match=r"a\.bin: No space left on device"):
+        write_whole(tmp_path / "a.bin", b"new")
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX alone")
+def test_names_that_are_not_utf8_and_as_long_as_can_be(tmp_path):
+    image = np.full((4, 4, 3), 7, np.uint8)
+    for name in (b"latin\xe9.png", b"x" * 251 + b".png"):
+        path = tmp_path / os.fsdecode(name)
+        write_image(path, image)
+        np.testing.assert_array_equal(read_image(path), image)
+
+
+def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot make the folder"):
+        check_writable(tmp_path / "file")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(InputError, match="is not writable"):
+        check_writable(tmp_path)

@@ -1,0 +1,37 @@
+"""Writing files so that they are whole or not there."""
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+from utils.errors import InputError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file at once: what is there already stays until all of the new one is.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    # A short name: that of the file may be as long as names can be.
+    unfinished = path.with_name(f".{os.getpid()}_{threading.get_ident()}.unfinished")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot write {path}: {error.strerror}; check the folder and the space on its disk"
+        ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Makes a folder if need be; raises InputError where nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"the folder {folder} is not writable; choose another one with --output")
