@@ -1,9 +1,12 @@
 """Finding, reading and writing pictures."""
 
+import io
 from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.ExifTags
+import PIL.Image
 
 from utils.errors import InputError
 from utils.files import write_whole
@@ -55,7 +58,23 @@ def read_image(path: Path) -> np.ndarray:
     image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     if image is None:
         raise InputError(f"{path} does not hold an image that can be decoded; convert it to png")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if path.suffix.lower() == ".webp":  # the one format in which OpenCV overlooks the orientation
+        image = _turned(image, content)
+    return image
+
+
+def _turned(image: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """A decoded image turned as the EXIF data in its file's content say."""
+    try:
+        with PIL.Image.open(io.BytesIO(content)) as file:
+            orientation = file.getexif().get(PIL.ExifTags.Base.Orientation, 1)
+    except (OSError, ValueError):  # OpenCV could read it, so there is a picture all the same
+        return image
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    flips = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
+    return np.ascontiguousarray(np.flip(image, flips.get(orientation, ())))
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

@@ -1,4 +1,6 @@
 import numpy as np
+import PIL.ExifTags
+import PIL.Image
 import pytest
 
 from utils.errors import InputError
@@ -19,6 +21,31 @@ def test_every_format_and_case_is_found_and_read(tmp_path, suffix):
     path = (tmp_path / f"a.{suffix.lower()}").rename(tmp_path / f"a.{suffix}")
     assert find_images(tmp_path) == [path]
     assert read_image(path).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_photos_are_turned_as_their_exif_data_say(tmp_path, suffix, orientation):
+    upright = np.zeros((16, 32, 3), np.uint8)
+    upright[:8, :16] = 250  # a light corner
+    # How the picture is stored, by orientation: the inverse of the turn that shows it.
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.swapaxes(0, 1),
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].swapaxes(0, 1),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = PIL.Image.Exif()
+    exif[PIL.ExifTags.Base.Orientation] = orientation
+    path = tmp_path / f"a.{suffix}"
+    PIL.Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif, quality=100)
+    found = read_image(path).astype(int)
+    assert found.shape == upright.shape
+    assert np.abs(found - upright).mean() < 5
 
 
 def test_text_named_png_is_refused_by_name(tmp_path):
