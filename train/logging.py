@@ -9,21 +9,27 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from utils.files import lock_folder
+
 METRICS_FILE = "metrics.csv"
 _PEOPLE_SHOWN = 8
 
 
 class RunLog:
-    """Writes the record of a run into its folder.
+    """Writes the record of a run into its folder, which no other run may have meanwhile.
 
     Args:
         folder: of the run; it must exist.
         finished_epochs: TensorBoard forgets what an interrupted run wrote after these.
+
+    Raises:
+        InputError: another run is writing into the folder.
     """
 
     def __init__(self, folder: Path, finished_epochs: int):
         """Opens the TensorBoard log."""
         self.folder = folder
+        self._lock = lock_folder(folder)
         self.writer = SummaryWriter(str(folder), purge_step=finished_epochs + 1)
 
     def write_epoch(self, history: list[dict[str, float]], sample: dict[str, Tensor]) -> None:
@@ -46,8 +52,9 @@ class RunLog:
         self._write_csv(history)
 
     def close(self) -> None:
-        """Closes the TensorBoard log."""
+        """Closes the TensorBoard log and leaves the folder to others."""
         self.writer.close()
+        self._lock.close()
 
     def _write_csv(self, history: list[dict[str, float]]) -> None:
         columns = list(dict.fromkeys(name for row in history for name in row))

@@ -4,6 +4,7 @@ import contextlib
 import os
 import threading
 from pathlib import Path
+from typing import IO
 
 from utils.errors import InputError
 
@@ -25,6 +26,31 @@ def write_whole(path: Path, content: bytes) -> None:
         raise InputError(
             f"cannot write {path}: {error.strerror}; check the folder and the space on its disk"
         ) from error
+
+
+def lock_folder(folder: Path) -> IO:
+    """Keeps a folder for this program alone, until the file that is returned is closed.
+
+    The system closes it whichever way the program ends. Systems and disks that know no locks let
+    everybody in.
+
+    Raises:
+        InputError: another program has the folder.
+    """
+    file = (folder / ".lock").open("w")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InputError(
+            f"another run is writing into {folder}; wait for its end, or choose another folder "
+            "with --output"
+        ) from error
+    except (ImportError, OSError):
+        pass
+    return file
 
 
 def check_writable(folder: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from utils.errors import InputError
-from utils.files import check_writable, write_whole
+from utils.files import check_writable, lock_folder, write_whole
 from utils.images import read_image, write_image
 
 
@@ -39,6 +39,15 @@ def test_names_that_are_not_utf8_and_as_long_as_can_be(tmp_path):
         path = tmp_path / os.fsdecode(name)
         write_image(path, image)
         np.testing.assert_array_equal(read_image(path), image)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks are POSIX's")
+def test_a_folder_is_one_programs_at_a_time(tmp_path):
+    first = lock_folder(tmp_path)
+    with pytest.raises(InputError, match="another run is writing into"):
+        lock_folder(tmp_path)
+    first.close()
+    lock_folder(tmp_path).close()
 
 
 def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
