@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -29,7 +28,7 @@ from data.threedpw import FRAMES, LABELS
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 from utils.frames import square_window
-from utils.images import read_image
+from utils.images import read_image, write_image
 from utils.joints import COCO17, indices_of
 from utils.paths import DATA
 from utils.pickles import PlainUnpickler
@@ -192,7 +191,8 @@ def prepare_sequence(
             window = window_around(sequence.joints2d[person][frame], image.shape, options.margin)
             if window is not None:
                 name = f"{sequence.name}_{person}_{frame:05d}.jpg"
-                _write_window(output / name, image, window)
+                x0, y0, x1, y1 = window
+                write_image(output / name, image[y0:y1, x0:x1], _JPEG_QUALITY)
                 yield {"imgname": name, **labels_of(sequence, person, frame, window)}
 
 
@@ -244,13 +244,6 @@ def labels_of(
         "cam_t": (to_camera @ pelvis + origin - pelvis_at_rest).astype(np.float32),
         "cam_k": cam_k.astype(np.float32),
     }
-
-
-def _write_window(path: Path, image: np.ndarray, window: tuple[int, int, int, int]) -> None:
-    x0, y0, x1, y1 = window
-    picture = cv2.cvtColor(image[y0:y1, x0:x1], cv2.COLOR_RGB2BGR)
-    if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
-        raise InputError(f"cannot write {path}; is the disk full?")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import torch
 import trimesh
-import tyro
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
@@ -31,7 +30,9 @@ from predict.measurements import measure
 from predict.truth import truth_path
 from renderers.rasteriser import Rasteriser
 from renderers.shading import barycentric_weights, pixel_rays, vertex_normals
+from utils.command_line import parse_options, run_script
 from utils.errors import InputError
+from utils.images import write_image
 from utils.joints import PARTS
 from utils.paths import DEMO
 from utils.rotations import rotmat_to_axis_angle
@@ -87,20 +88,14 @@ class Figure(NamedTuple):
     camera: Camera
 
 
-def main() -> int:
+def main(options: DemoOptions) -> None:
     """Builds the images that the options ask for."""
-    options = tyro.cli(DemoOptions, description=__doc__)
     people = [person for person in PEOPLE if options.only in ("", person.name)]
-    try:
-        if not people:
-            names = ", ".join(person.name for person in PEOPLE)
-            raise InputError(f"--only {options.only}: nobody of that name; there are: {names}")
-        for person in people:
-            print(build(person, options))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if not people:
+        names = ", ".join(person.name for person in PEOPLE)
+        raise InputError(f"--only {options.only}: nobody of that name; there are: {names}")
+    for person in people:
+        print(build(person, options))
 
 
 def build(person: Person, options: DemoOptions) -> str:
@@ -111,9 +106,7 @@ def build(person: Person, options: DemoOptions) -> str:
     picture = photograph(person, PLACES[person.place], figure, body, seed)
     path = options.output / f"{person.name}.jpg"
     options.output.mkdir(parents=True, exist_ok=True)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality):
-        raise InputError(f"cannot write {path}")
+    write_image(path, picture, JPEG_QUALITY)
     found = measure(figure.rest, body.faces.numpy())
     save_truth(truth_path(path), figure, body, found)
     return f"{path}: {person.gender}, {found}, |betas| at most {np.abs(figure.betas).max():.1f}"
@@ -412,4 +405,4 @@ def develop(linear: np.ndarray, seed: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script(lambda: main(parse_options(DemoOptions, __doc__))))

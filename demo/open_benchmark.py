@@ -17,7 +17,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -30,6 +29,7 @@ from models.body_model import read_mean_parameters
 from predict.measurements import measure
 from predict.truth import TRUTH_ENDING, truth_path
 from utils.errors import InputError
+from utils.images import write_image
 from utils.paths import OPEN_POSES_VAL
 
 VERSION = 1  # to be raised when the pictures change: older folders are then made anew
@@ -113,7 +113,7 @@ def _prepare_folder(folder: Path, manifest: dict[str, Any]) -> None:
         return
     if found is None and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder} holds other files than a benchmark; choose another folder")
-    for ending in (".jpg", TRUTH_ENDING, ".part", ".part.npz"):
+    for ending in (".jpg", TRUTH_ENDING, ".part.npz"):
         for path in folder.glob(f"person_????*{ending}"):
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,15 +138,12 @@ def make_person(folder: Path, index: int, options: BenchmarkOptions) -> None:
     generator = np.random.default_rng([options.seed, index])
     scene = draw_scene(load_poses(OPEN_POSES_VAL), options.betas_std, generator)
     picture = photograph_scene(scene, options.seed + 1000 * index)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
     photo = folder / f"person_{index:04d}.jpg"
-    parts = [folder / f"{photo.name}.part", folder / f"person_{index:04d}.part.npz"]
-    parts[0].write_bytes(encoded.tobytes())
+    part = folder / f"person_{index:04d}.part.npz"
     faces = neutral_body().faces.numpy()
-    save_truth(parts[1], scene.figure, neutral_body(), measure(scene.figure.rest, faces))
-    os.replace(parts[1], truth_path(photo))
-    os.replace(parts[0], photo)
+    save_truth(part, scene.figure, neutral_body(), measure(scene.figure.rest, faces))
+    os.replace(part, truth_path(photo))
+    write_image(photo, picture, JPEG_QUALITY)
 
 
 def synthesised_people(

@@ -13,8 +13,6 @@ import pytest
 import torch
 
 import data.prepare_3dpw
-import demo.open_benchmark
-from demo import build_demo, lighting, random_people
 from models.body_model import BodyModel
 from models.regressed_body import regressed_silhouettes
 from predict.detectors import registry
@@ -262,15 +260,6 @@ def test_an_open_checkpoint_is_compared_by_joints(
     assert metrics.keys() == {
         "mpjpe", "mpjpe_sc", "mpjpe_pa", "pose_mse", "joints2d_l2", "silhouette_iou"
     }  # fmt: skip
-
-
-@pytest.fixture
-def small_pictures(monkeypatch):
-    for module in (build_demo, random_people, demo.open_benchmark):
-        monkeypatch.setattr(module, "WIDTH", 96)
-        monkeypatch.setattr(module, "HEIGHT", 120)
-    monkeypatch.setattr(lighting, "SKY_DIRECTIONS", 6)
-    monkeypatch.setattr(lighting, "MAIN_DIRECTIONS", 2)
 
 
 def test_the_open_benchmark(tmp_path, small_pictures, open_checkpoint, body_model, capsys):

@@ -1,7 +1,7 @@
 """What a run leaves to look at: a CSV of every epoch, TensorBoard curves and pictures."""
 
 import csv
-import os
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from utils.files import lock_folder
+from utils.files import lock_folder, write_whole
 
 METRICS_FILE = "metrics.csv"
 _PEOPLE_SHOWN = 8
@@ -58,12 +58,11 @@ class RunLog:
 
     def _write_csv(self, history: list[dict[str, float]]) -> None:
         columns = list(dict.fromkeys(name for row in history for name in row))
-        unfinished = self.folder / f"{METRICS_FILE}.unfinished"
-        with unfinished.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(history)
-        os.replace(unfinished, self.folder / METRICS_FILE)
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, columns)
+        writer.writeheader()
+        writer.writerows(history)
+        write_whole(self.folder / METRICS_FILE, table.getvalue().encode())
 
 
 def proxy_grid(sample: dict[str, Tensor]) -> np.ndarray:

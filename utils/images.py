@@ -77,12 +77,18 @@ def _turned(image: np.ndarray, content: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.flip(image, flips.get(orientation, ())))
 
 
-def write_image(path: Path, image: np.ndarray) -> None:
+def write_image(path: Path, image: np.ndarray, jpeg_quality: int = 95) -> None:
     """Writes (H, W, 3) uint8 RGB to `path`, its format by the suffix.
+
+    Args:
+        path: of the file; one that is there already is replaced.
+        image: (H, W, 3) uint8 RGB.
+        jpeg_quality: 0 to 100, of jpg files alone.
 
     Raises:
         InputError: the file could not be written.
     """
     # Encoded here and written by Python: OpenCV crashes on names that are not UTF-8.
-    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if path.suffix == ".jpg" else []
+    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
     write_whole(path, encoded.tobytes())

@@ -11,7 +11,6 @@ import torch
 
 import demo.open_benchmark
 from augmentation.options import AugmentationOptions
-from demo import build_demo, lighting, random_people
 from demo.open_benchmark import (
     BenchmarkOptions,
     build_benchmark,
@@ -25,17 +24,6 @@ from utils.errors import InputError
 from utils.images import read_image
 
 TWO = BenchmarkOptions(count=2)
-
-
-@pytest.fixture
-def small_pictures(monkeypatch):
-    """Pictures of 96 x 120 px in coarse light: a fraction of a second each."""
-    for module in (build_demo, random_people, demo.open_benchmark):
-        monkeypatch.setattr(module, "WIDTH", 96)
-        monkeypatch.setattr(module, "HEIGHT", 120)
-    monkeypatch.setattr(lighting, "SKY_DIRECTIONS", 6)
-    monkeypatch.setattr(lighting, "MAIN_DIRECTIONS", 2)
-    monkeypatch.setattr(lighting, "MAP_SIZE", 128)
 
 
 def _contents(folder) -> dict[str, bytes]:
