@@ -3,9 +3,11 @@
     pip install -r data/requirements.txt      (only needed to build them again)
     python data/build_open_poses.py --output-folder data
 
-Two sources: 15 human motion clips inside PyPI's `pybullet` wheel (DeepMimic's; format at `Clip`),
-and the anatomical sampler of `pose_sampler.py`. Validation poses come from clips of which training
-sees nothing, and from another seed of the sampler.
+Three sources: 15 human motion clips inside PyPI's `pybullet` wheel (DeepMimic's; format at `Clip`),
+the anatomical sampler of `pose_sampler.py`, and Mesh2Motion's human animations. The last come as
+two .glb files, named by `--cc0-clips`; without it their poses are kept as they are in
+data/open_poses_train.npz. Validation poses come from clips of which training sees nothing,
+and from another seed of the sampler.
 """
 
 import importlib.util
@@ -19,13 +21,13 @@ from scipy.spatial.transform import Rotation
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from data.mocap_conversion import convert_recording
 from data.penetration import self_penetrating
 from data.pose_sampler import sample_poses
 from data.pose_tools import (
     JOINT,
     JOINT_COUNT,
     SIDES,
-    draw_views,
     fraction_of,
     global_from_local,
     halfway,
@@ -33,16 +35,29 @@ from data.pose_tools import (
     local_from_global,
     mirrored_poses,
     rotation_about,
+    seen_by_cameras,
     share_with_collars,
     to_axis_angle,
-    to_camera_frame,
     to_rotmats,
 )
+from data.read_gltf import read_glb
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
+from utils.npz import read_npz
+from utils.paths import OPEN_POSES_TRAIN
 
 FLOOR_CLIPS = ("crawl", "getup_facedown", "getup_faceup", "roll")
 VAL_CLIPS = ("dance_a", "kick")
+
+CC0 = "cc0/"  # how the names of their poses begin
+CC0_FPS = 24.0  # at which they were animated
+CC0_LEFT_OUT = ("Rest_Pose", "T-Pose", "Crawl_RM")  # the rig at rest; the same motion as Crawl
+# How the names of clips begin that show what is rare: at least `cc0_rare` poses of each are tried.
+CC0_RARE = (
+    "Backflip", "Bow", "Crawl", "Crouch", "Death", "Driving", "Fighting", "Fixing", "Flying",
+    "Jumping", "Kneeling", "Meditate", "Punch", "Push", "Roll", "Shivering", "Sitting", "Sleeping",
+    "Swim", "Sword", "Tired",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,10 @@ class Options:
     clip_views: int = 5  # headings per clip frame and mirror image, each with its own small changes
     val_clip_views: int = 2  # the same for validation
     floor_clip_views: int = 1  # the same for clips that crawl, roll or get up from the floor
+    cc0_clips: Path | None = None  # folder of human_*.glb; default: keeps the poses of them
+    cc0_views: int = 1  # headings per frame and mirror image of these clips
+    cc0_min_change: float = 4.0  # degrees some joint must turn for a frame to be kept
+    cc0_rare: int = 160  # poses to try at least, mirror images included, of each clip in CC0_RARE
     joint_noise: float = 4.0  # degrees, standard deviation of those changes per axis
     seed: int = 20201
 
@@ -77,8 +96,11 @@ def main(options: Options) -> None:
         changes, samples, views_seen = (np.random.default_rng((seed, step)) for step in range(3))
         parts = [varied_clip(clip, changes, views, options) for clip in clips]
         parts.append(named_samples(samples, sampled))
-        path = options.output_folder / f"open_poses_{split}.npz"
-        write_poses(path, parts, views_seen)
+        names, poses = (np.concatenate(each) for each in zip(*parts, strict=True))
+        turned = [(names, seen_by_cameras(poses, views_seen))]
+        if split == "train":
+            turned.append(cc0_poses(options))
+        write_poses(options.output_folder / f"open_poses_{split}.npz", turned)
 
 
 def named_samples(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,21 +109,48 @@ def named_samples(generator: np.random.Generator, count: int) -> tuple[np.ndarra
     return np.char.add("sampler/", names), poses
 
 
-def write_poses(
-    path: Path, parts: list[tuple[np.ndarray, np.ndarray]], generator: np.random.Generator
-) -> None:
-    """Turns named poses to cameras and writes one npz in the training format."""
-    names = np.concatenate([part[0] for part in parts])
-    poses = np.concatenate([part[1] for part in parts])
-    root = to_camera_frame(to_rotmats(poses[:, 0]), **draw_views(generator, len(poses)))
-    poses[:, 0] = to_axis_angle(root)
+def write_poses(path: Path, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Writes named poses, seen by cameras, as one npz in the training format."""
+    names, poses = (np.concatenate(each) for each in zip(*parts, strict=True))
     np.savez_compressed(
         path,
         fnames=names,
         poses=coarse(poses).reshape(len(poses), -1),
         shapes=np.zeros((len(poses), 10), np.float32),
     )
-    print(f"{path}: {len(poses)} poses, {len(parts[-1][0])} of them sampled")
+    print(f"{path}: {len(poses)} poses")
+
+
+def cc0_poses(options: Options) -> tuple[np.ndarray, np.ndarray]:
+    """Names (M,) and poses (M, 24, 3), seen by cameras, of Mesh2Motion's clips.
+
+    Raises:
+        InputError: no .glb file in the folder, or one that cannot be read.
+    """
+    if options.cc0_clips is None:
+        there = read_npz(OPEN_POSES_TRAIN, ["fnames", "poses"])
+        kept = np.char.startswith(there["fnames"], CC0)
+        return there["fnames"][kept], there["poses"][kept].reshape(-1, JOINT_COUNT, 3)
+    files = sorted(options.cc0_clips.glob("*.glb"))
+    if not files:
+        raise InputError(
+            f"{options.cc0_clips}: no .glb file in it; expected Mesh2Motion's human ones"
+        )
+    changes, views_seen = (np.random.default_rng((options.seed, step)) for step in (3, 4))
+    parts = []
+    for recording in (each for file in files for each in read_glb(file, CC0_FPS)):
+        clip = convert_recording(recording, options.cc0_min_change)
+        if clip.name in CC0_LEFT_OUT or len(clip.frames) == 0:
+            continue
+        views = options.cc0_views
+        if clip.name.startswith(CC0_RARE):
+            views = max(views, -(-options.cc0_rare // (2 * len(clip.frames))))
+        names = [f"{CC0}{clip.name}/{frame:03d}" for frame in clip.frames]
+        parts.append(varied(names, clip.poses, changes, views, options.joint_noise))
+    if not parts:
+        raise InputError(f"{options.cc0_clips}: no motion in its .glb files; see data/README.md")
+    names, poses = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return names, seen_by_cameras(poses, views_seen)
 
 
 def coarse(radians: np.ndarray) -> np.ndarray:
@@ -134,15 +183,31 @@ def varied_clip(
         Names (M,) and poses (M, 24, 3) axis-angle in a y-up world, without self-penetrating ones.
     """
     frames = to_axis_angle(smpl_rotations(read_clip(file)))
-    numbers = [f"{index:03d}" for index in range(len(frames))]
-    both = np.concatenate([frames, mirrored_poses(frames)])
-    names = np.array([f"clip/{clip_name(file)}/{n}{m}" for m in ("", "m") for n in numbers])
+    names = [f"clip/{clip_name(file)}/{index:03d}" for index in range(len(frames))]
     if clip_name(file) in FLOOR_CLIPS:
         views = options.floor_clip_views
-    all_names = np.tile(names, views)
-    poses = np.tile(both, (views, 1, 1))
-    noise = generator.normal(0, np.radians(options.joint_noise), poses.shape)
-    changed = to_axis_angle(to_rotmats(poses) @ to_rotmats(noise * NOISE_SHARE[:, None]))
+    return varied(names, frames, generator, views, options.joint_noise)
+
+
+def varied(
+    names: list[str], poses: np.ndarray, generator: np.random.Generator, views: int, noise: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Poses and their mirror images, several times with small changes.
+
+    Args:
+        names: N of them; those of mirror images get an "m" behind.
+        poses: (N, 24, 3) axis-angle.
+        generator: draws the changes.
+        views: how many times each pose is given.
+        noise: standard deviation of the changes per axis, degrees, times `NOISE_SHARE`.
+
+    Returns:
+        Names (M,) and poses (M, 24, 3), without self-penetrating ones.
+    """
+    all_names = np.tile(np.array([*names, *(f"{name}m" for name in names)]), views)
+    both = np.tile(np.concatenate([poses, mirrored_poses(poses)]), (views, 1, 1))
+    turns = generator.normal(0, np.radians(noise), both.shape) * NOISE_SHARE[:, None]
+    changed = to_axis_angle(to_rotmats(both) @ to_rotmats(turns))
     free = ~self_penetrating(global_from_local(to_rotmats(changed)))
     return all_names[free], changed[free]
 
@@ -213,7 +278,7 @@ def smpl_rotations(clip: Clip) -> np.ndarray:
     """SMPL's parent-relative rotations (N, 24, 3, 3) of a clip.
 
     The clips' humanoid rests with arms and legs hanging straight, so S = G A as for CMU's skeleton
-    (`prepare_cmu_mocap.py`): A lowers SMPL's arms and straightens its legs. The one joint of the
+    (`mocap_conversion.py`): A lowers SMPL's arms and straightens its legs. The one joint of the
     trunk is shared out over three, that of the neck over two; collars follow the arms.
     """
     turned = {name: BODY_FROM_CLIP @ value @ BODY_FROM_CLIP.T for name, value in clip.balls.items()}

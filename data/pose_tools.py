@@ -121,7 +121,7 @@ def leg_corrections(
 
     Args:
         side: "left" or "right".
-        thigh: (3,) direction from hip to knee in the other skeleton's rest pose, body frame.
+        thigh: (3,) from hip to knee in the other skeleton's rest pose, body frame, any unit.
         shank: (3,) the same from knee to ankle.
         foot: (3,) the same from ankle to toes.
 
@@ -264,6 +264,14 @@ def draw_views(generator: np.random.Generator, count: int) -> dict[str, np.ndarr
     pitch = np.where(steep, np.radians(generator.uniform(-25, 40, count)), pitch)
     roll = np.radians(generator.normal(0.0, 5.0, count))
     return {"yaw": yaw, "pitch": pitch, "roll": roll}
+
+
+def seen_by_cameras(poses: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A copy of (N, 24, 3) poses whose roots are in the frames of random cameras."""
+    poses = poses.copy()
+    root = to_camera_frame(to_rotmats(poses[:, 0]), **draw_views(generator, len(poses)))
+    poses[:, 0] = to_axis_angle(root)
+    return poses
 
 
 def share_with_forearms(world: np.ndarray, share: float = 0.5) -> np.ndarray:

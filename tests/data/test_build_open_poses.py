@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from data.build_open_poses import (
+    CC0,
+    CC0_FPS,
     CLIP_WIDTH,
     FLOOR_CLIPS,
     Options,
@@ -15,10 +17,18 @@ from data.build_open_poses import (
     read_clip,
     smpl_rotations,
 )
+from data.mocap_conversion import NAMINGS
 from data.pose_dataset import load_poses
-from data.pose_tools import JOINT, global_from_local, joint_positions
+from data.pose_tools import (
+    JOINT,
+    REST_JOINTS,
+    global_from_local,
+    joint_positions,
+    rotation_about,
+)
+from tests.mocap_files import animated_glb
 from utils.errors import InputError
-from utils.paths import OPEN_POSES_VAL
+from utils.paths import OPEN_POSES_TRAIN, OPEN_POSES_VAL
 
 QUATERNIONS = (4, 8, 12, 16, 21, 25, 30, 35, 39)  # where w, x, y, z begin in a frame
 RIGHT_KNEE, RIGHT_ELBOW, LEFT_KNEE, LEFT_ELBOW = 20, 29, 34, 43
@@ -124,6 +134,56 @@ def test_build_is_deterministic_and_loads(tmp_path):
         assert np.char.startswith(first.fnames, "sampler/").sum() == sampled
         held_out = np.char.startswith(first.fnames, "clip/kick")
         assert held_out.any() == (split == "val")
+
+
+def cc0_part(path) -> tuple[np.ndarray, np.ndarray]:
+    """Names (M,) and poses (M, 72) of Mesh2Motion's clips."""
+    data = load_poses(path)
+    rows = np.char.startswith(data.fnames, CC0)
+    return data.fnames[rows], data.poses[rows]
+
+
+def write_clip(folder, count: int) -> None:
+    """A .glb of `count` frames whose right forearm bends by 20 degrees a frame."""
+    parents = dict(zip(NAMINGS[2].values(), [None, *["DEF-hips"] * 18], strict=True))
+    starts = {bone: REST_JOINTS[JOINT[joint]] for joint, bone in NAMINGS[2].items()}
+    still = np.broadcast_to(np.eye(3), (count, 3, 3))
+    rotations = dict.fromkeys(parents, still)
+    rotations["DEF-forearm.R"] = rotation_about("y", np.radians(20) * np.arange(count))
+    (folder / "human.glb").write_bytes(animated_glb(parents, starts, rotations, 1 / CC0_FPS))
+
+
+def test_cc0_clips_are_added_or_kept(tmp_path):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name in ("walk", "kick"):
+        text = json.dumps({"Frames": np.tile(rest_frame(), (3, 1)).tolist()})
+        (clips / f"humanoid3d_{name}.txt").write_text(text)
+    few = {"clips": clips, "train_sampled": 5, "val_sampled": 5, "joint_noise": 0.0}
+    main(Options(tmp_path / "kept", **few))
+    for kept, committed in zip(
+        cc0_part(tmp_path / "kept" / "open_poses_train.npz"),
+        cc0_part(OPEN_POSES_TRAIN),
+        strict=True,
+    ):
+        assert len(kept)
+        np.testing.assert_array_equal(kept, committed)
+    write_clip(tmp_path, count=2)
+    main(Options(tmp_path / "added", **few, cc0_clips=tmp_path))
+    names, poses = cc0_part(tmp_path / "added" / "open_poses_train.npz")
+    assert list(names) == [f"{CC0}test_clip/{frame}" for frame in ("000", "001", "000m", "001m")]
+    turn = poses.reshape(-1, 24, 3)[:, [JOINT["left_elbow"], JOINT["right_elbow"]]]
+    expected = np.zeros((4, 2, 3))
+    expected[1, 1, 1], expected[3, 0, 1] = np.radians(20), -np.radians(20)
+    np.testing.assert_allclose(turn, expected, atol=1e-3)
+    # What else there is does not depend on them.
+    others = [
+        load_poses(tmp_path / folder / "open_poses_train.npz") for folder in ("kept", "added")
+    ]
+    first, second = (each.poses[~np.char.startswith(each.fnames, CC0)] for each in others)
+    np.testing.assert_array_equal(first, second)
+    with pytest.raises(InputError, match=r"no \.glb file"):
+        main(Options(tmp_path / "none", **few, cc0_clips=clips))
 
 
 def test_committed_validation_poses_are_what_the_script_makes():

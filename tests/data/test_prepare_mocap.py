@@ -1,122 +1,47 @@
 """The ASF/AMC reader against kinematics done by hand, and the rest-pose conversion by geometry."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from data.pose_dataset import load_poses
-from data.pose_tools import JOINT, global_from_local, joint_positions, to_axis_angle
-from data.prepare_cmu_mocap import (
-    Options,
-    bone_ends,
-    bone_rotations,
+from data.mocap_conversion import (
+    NAMINGS,
     broken_frames,
+    convert_recording,
     distinct_frames,
-    main,
-    read_amc,
-    read_asf,
     smpl_rotations,
 )
+from data.pose_dataset import load_poses
+from data.pose_tools import JOINT, global_from_local, joint_positions, to_axis_angle
+from data.prepare_mocap import Options, main
+from data.read_acclaim import bone_ends, bone_rotations, read_acclaim, read_amc, read_asf
+from data.read_bvh import read_bvh
+from data.read_gltf import read_glb
+from tests.mocap_files import (
+    CMU_BONES,
+    CMU_PARENTS,
+    amc_text,
+    animated_glb,
+    asf_text,
+    bvh_text,
+    write_cmu,
+)
 from utils.errors import InputError
-
-HEADER = """# comment
-:version 1.10
-:name VICON
-:units
-  mass 1.0
-  length {length}
-  angle deg
-:documentation
-   free text
-:root
-   order TX TY TZ RX RY RZ
-   axis XYZ
-   position 0 0 0
-   orientation 0 0 0
-:bonedata
-"""
-BONE = """  begin
-     id {number}
-     name {name}
-     direction {direction}
-     length {length}
-     axis {axis} XYZ
-{dof}  end
-"""
-
-
-def asf_text(bones, units=0.0254) -> str:
-    """`bones`: (name, parent, direction, length, axis, dof); a unit is 1 m when units = 0.0254."""
-    text = HEADER.format(length=units)
-    for number, (name, _, direction, length, axis, dof) in enumerate(bones, 1):
-        limits = "    limits (-160.0 20.0)\n" if dof else ""
-        line = f"    dof {dof}\n{limits}" if dof else ""
-        text += BONE.format(
-            number=number, name=name, direction=direction, length=length, axis=axis, dof=line
-        )
-    text += ":hierarchy\n  begin\n"
-    for parent in dict.fromkeys(bone[1] for bone in bones):
-        children = " ".join(bone[0] for bone in bones if bone[1] == parent)
-        text += f"    {parent} {children}\n"
-    return text + "  end\n"
-
-
-def amc_text(*frames: dict[str, str]) -> str:
-    text = "#!OML:ASF test\n:FULLY-SPECIFIED\n:DEGREES\n"
-    for number, frame in enumerate(frames, 1):
-        text += f"{number}\n" + "".join(f"{name} {line}\n" for name, line in frame.items())
-    return text
-
 
 TINY = (
     ("upper", "root", "1 0 0", 2, "0 0 90", "rx"),
     ("lower", "upper", "0 1 0", 1, "0 0 0", ""),
 )
-CMU_BONES = (
-    ("lhipjoint", "root", "0.66 -0.71 0.25", 0.1, "0 0 0", ""),
-    ("rhipjoint", "root", "-0.66 -0.71 0.25", 0.1, "0 0 0", ""),
-    ("lowerback", "root", "0 1 0", 0.1, "0 0 0", "rx ry rz"),
-    ("lfemur", "lhipjoint", "0.34202 -0.939693 0", 0.4, "0 0 20", "rx ry rz"),
-    ("rfemur", "rhipjoint", "-0.34202 -0.939693 0", 0.4, "0 0 -20", "rx ry rz"),
-    ("ltibia", "lfemur", "0.34202 -0.939693 0", 0.4, "0 0 20", "rx"),
-    ("rtibia", "rfemur", "-0.34202 -0.939693 0", 0.4, "0 0 -20", "rx"),
-    ("lfoot", "ltibia", "0.0886 -0.2434 0.9659", 0.13, "-90 0 20", "rx rz"),
-    ("rfoot", "rtibia", "-0.0886 -0.2434 0.9659", 0.13, "-90 0 -20", "rx rz"),
-    ("ltoes", "lfoot", "0 0 1", 0.06, "-90 0 20", "rx"),
-    ("rtoes", "rfoot", "0 0 1", 0.06, "-90 0 -20", "rx"),
-    ("upperback", "lowerback", "0 1 0", 0.1, "0 0 0", "rx ry rz"),
-    ("thorax", "upperback", "0 1 0", 0.1, "0 0 0", "rx ry rz"),
-    ("lowerneck", "thorax", "0 1 0", 0.1, "0 0 0", "rx ry rz"),
-    ("lclavicle", "thorax", "0.97 0.24 0", 0.15, "0 0 0", "ry rz"),
-    ("rclavicle", "thorax", "-0.97 0.24 0", 0.15, "0 0 0", "ry rz"),
-    ("upperneck", "lowerneck", "0 1 0", 0.1, "0 0 0", "rx ry rz"),
-    ("head", "upperneck", "0 1 0", 0.1, "0 0 0", "rx ry rz"),
-    ("lhumerus", "lclavicle", "1 0 0", 0.3, "180 -30 -90", "rx ry rz"),
-    ("rhumerus", "rclavicle", "-1 0 0", 0.3, "180 30 90", "rx ry rz"),
-    ("lradius", "lhumerus", "1 0 0", 0.25, "180 -30 -90", "rx"),
-    ("rradius", "rhumerus", "-1 0 0", 0.25, "180 30 90", "rx"),
-    ("lwrist", "lradius", "1 0 0", 0.1, "0 90 90", "ry"),
-    ("rwrist", "rradius", "-1 0 0", 0.1, "0 -90 -90", "ry"),
-    ("lhand", "lwrist", "1 0 0", 0.05, "0 90 90", "rx rz"),
-    ("rhand", "rwrist", "-1 0 0", 0.05, "0 -90 -90", "rx rz"),
-)
-
-
-def write_cmu(folder, *frames: dict[str, str]):
-    """A skeleton laid out like CMU's, and a motion; angles not given are zero."""
-    zero = {name: " ".join("0" * len(dof.split())) for name, *_, dof in CMU_BONES if dof}
-    zero["root"] = "0 0 0 0 0 0"
-    (folder / "07.asf").write_text(asf_text(CMU_BONES))
-    (folder / "07_01.amc").write_text(amc_text(*(zero | frame for frame in frames)))
-    return folder / "07.asf", folder / "07_01.amc"
 
 
 def convert(folder, frame: dict[str, str]) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """SMPL rotations (24, 3, 3), joints (24, 3), and the source's bone ends of one frame."""
-    skeleton_file, motion_file = write_cmu(folder, frame)
-    skeleton = read_asf(skeleton_file)
-    world = bone_rotations(skeleton, read_amc(motion_file, skeleton)[1])
-    local = smpl_rotations(skeleton, world)
-    ends = {name: end[0] for name, end in bone_ends(skeleton, world).items()}
+    motion_file = write_cmu(folder, frame)
+    recording = read_acclaim(motion_file, fps=15, source_fps=120)
+    local = smpl_rotations(recording)
+    skeleton = read_asf(folder / "07.asf")
+    ends = {name: end[0] for name, end in bone_ends(skeleton, recording.rotations).items()}
     return local[0], joint_positions(global_from_local(local))[0], ends
 
 
@@ -222,6 +147,74 @@ def test_bone_directions_follow_the_source(tmp_path):
             assert angle_between(ours, ends[far] - ends[near]) < tolerance, (start, end)
 
 
+def random_frame(rng: np.random.Generator) -> dict[str, str]:
+    frame = {
+        name: " ".join(f"{value:.3f}" for value in rng.uniform(-40, 40, len(dof.split())))
+        for name, *_, dof in CMU_BONES
+        if dof
+    }
+    frame["root"] = "0 0 0 " + " ".join(map(str, rng.uniform(-90, 90, 3)))
+    return frame | {"lradius": "70", "rradius": "35"}  # elbows that show their hinges
+
+
+@pytest.mark.parametrize("extension", ["bvh", "glb"])
+def test_other_files_give_the_poses_of_the_same_motion_in_asf_and_amc(tmp_path, extension):
+    rng = np.random.default_rng(0)
+    motion = write_cmu(tmp_path, *(random_frame(rng) for _ in range(4)))
+    recording = read_acclaim(motion, fps=15, source_fps=15)
+    naming = NAMINGS[1 if extension == "bvh" else 2]
+    renamed = {bone: naming[joint] for joint, bone in NAMINGS[0].items()}
+    parents, starts, rotations = (
+        {renamed.get(name, name): each[name] for name in CMU_PARENTS}
+        for each in (CMU_PARENTS, recording.starts, recording.rotations)
+    )
+    parents = {name: renamed.get(above, above) for name, above in parents.items()}
+    path = tmp_path / f"test.{extension}"
+    if extension == "bvh":
+        path.write_text(bvh_text(parents, starts, rotations, 1 / 15))
+        other = read_bvh(path, fps=15)
+    else:
+        path.write_bytes(animated_glb(parents, starts, rotations, 1 / 15))
+        (other,) = read_glb(path, fps=15)
+    np.testing.assert_allclose(smpl_rotations(other), smpl_rotations(recording), atol=1e-5)
+
+
+def test_arms_of_an_a_pose_at_rest_become_smpls(tmp_path):
+    # The skeleton that rests with its arms 45 degrees down, raised by 45 about z: a T-pose.
+    recording = read_acclaim(write_cmu(tmp_path, {}), fps=15, source_fps=120)
+    down = {}
+    for sign, side in ((1, "l"), (-1, "r")):
+        shoulder = recording.starts[f"{side}humerus"]
+        for bone in ("humerus", "radius", "hand"):
+            reach = abs(recording.starts[side + bone][0] - shoulder[0]) / np.sqrt(2)
+            down[side + bone] = shoulder + np.array([sign * reach, -reach, 0])
+            angle = -sign * np.pi / 4
+            turn = [
+                [np.cos(angle), np.sin(angle), 0],
+                [-np.sin(angle), np.cos(angle), 0],
+                [0, 0, 1],
+            ]
+            recording.rotations[side + bone] = np.array([turn])
+    a_pose = replace(recording, starts=recording.starts | down, hinges={})
+    world = global_from_local(smpl_rotations(a_pose))[0]
+    for joint in ("shoulder", "elbow", "wrist"):
+        for side in ("left", "right"):
+            np.testing.assert_allclose(world[JOINT[f"{side}_{joint}"]], np.eye(3), atol=1e-9)
+
+
+def test_other_rest_poses_and_bones_are_refused(tmp_path):
+    recording = read_acclaim(write_cmu(tmp_path, {}), fps=15, source_fps=120)
+    z_up = {name: start[[0, 2, 1]] * (1, -1, 1) for name, start in recording.starts.items()}
+    with pytest.raises(InputError, match=r"07_01: in the rest pose .* stands upright along y"):
+        smpl_rotations(replace(recording, starts=z_up))
+    recording.rotations["lfoot"][0, 0, 0] = np.nan
+    with pytest.raises(InputError, match="07_01: it has values that are not finite"):
+        convert_recording(recording, min_change=3)
+    del recording.rotations["lfoot"]
+    with pytest.raises(InputError, match="07_01: the skeleton has no bones lfoot;"):
+        smpl_rotations(recording)
+
+
 def test_near_duplicates_and_broken_frames():
     poses = np.zeros((5, 24, 3))
     poses[:, 4, 0] = np.radians([0, 1, 2, 4, 5])  # 3 degrees from the last kept one: 0, 4
@@ -251,6 +244,18 @@ def test_folder_to_npz_split_by_sequence(tmp_path):
     np.testing.assert_array_equal(load_poses(outputs[0]).poses, first)
 
 
+def test_motions_without_a_sound_frame_are_left_out(tmp_path):
+    motion = write_cmu(tmp_path, {})
+    broken = motion.read_text().replace("lfoot 0 0", "lfoot 150 0")
+    (tmp_path / "07_02.amc").write_text(broken)
+    options = Options(tmp_path, tmp_path / "out.npz")
+    main(options)
+    assert list(load_poses(options.output).fnames) == ["07_01_f00001_v0"]
+    motion.write_text(broken)
+    with pytest.raises(InputError, match="in every frame"):
+        main(options)
+
+
 def test_bad_input_is_one_line(tmp_path):
     out = tmp_path / "out.npz"
 
@@ -261,8 +266,8 @@ def test_bad_input_is_one_line(tmp_path):
         return str(caught.value)
 
     assert "no such folder" in refusal(Options(tmp_path / "none", out))
-    assert "no .amc" in refusal(Options(tmp_path, out))
-    _, motion = write_cmu(tmp_path, {})
+    assert "no .amc, .bvh or .glb file" in refusal(Options(tmp_path, out))
+    motion = write_cmu(tmp_path, {})
     assert "--val-share" in refusal(Options(tmp_path, out, val_output=tmp_path / "v.npz"))
     motion.write_text(motion.read_text().replace("lradius 0", "lradius 0 0"))
     assert "lradius has 2 values" in refusal(Options(tmp_path, out))
