@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.bootstrap import bootstrap_means
+from metrics.bootstrap import Intervals, bootstrap_means, bootstrap_medians
 from predict.evaluation import Outcome
 
 # Metrics in the order of the table: what they are called and how many decimals are shown.
@@ -22,11 +22,21 @@ METRICS = {
     "mpjpe_pa": ("MPJPE-PA (mm)", 1),
     "mpjpe_sc": ("MPJPE-SC (mm)", 1),
     "mpjpe": ("MPJPE (mm)", 1),
+    "height_error": ("height error (cm)", 1),
+    "chest_error": ("chest girth error (cm)", 1),
+    "waist_error": ("waist girth error (cm)", 1),
+    "hips_error": ("hip girth error (cm)", 1),
+    "chest_error_with_height": ("chest girth error, with height (cm)", 1),
+    "waist_error_with_height": ("waist girth error, with height (cm)", 1),
+    "hips_error_with_height": ("hip girth error, with height (cm)", 1),
     "silhouette_iou": ("silhouette IoU", 3),
     "joints2d_l2": ("joints 2D (px of 256)", 2),
     "pose_mse": ("pose MSE", 4),
     "shape_mse": ("shape MSE", 3),
 }
+# Whose median stands in a row of its own below the mean: a few people turned round by a detector
+# move the mean a lot.
+MEDIANS = {"mpjpe_pa": ("MPJPE-PA, median (mm)", 1)}
 SHAPE_METRIC = "pve_t_sc"
 THIRDS = ("thin", "average", "heavy")
 HIGHER_IS_BETTER = frozenset({"silhouette_iou"})
@@ -35,7 +45,8 @@ Results = dict[str, Sequence[Outcome]]  # by source of proxies; all of the same 
 
 
 def summarise(results: Results, bmis: Sequence[float], seed: int) -> dict[str, Any]:
-    """Means with 95 % bootstrap intervals, over all whom a source found and over the common ones.
+    """Means and medians with 95 % bootstrap intervals, over all whom a source found and over the
+    common ones.
 
     Args:
         results: outcomes by source.
@@ -54,14 +65,14 @@ def summarise(results: Results, bmis: Sequence[float], seed: int) -> dict[str, A
         "sources": {
             name: {
                 **_detection(outcomes),
-                **_means(outcomes, bmis, range(count), seed),
+                **_averages(outcomes, bmis, range(count), seed),
             }
             for name, outcomes in results.items()
         },
         "common": {
             "people": len(common),
             "sources": {
-                name: _means(outcomes, bmis, common, seed) for name, outcomes in results.items()
+                name: _averages(outcomes, bmis, common, seed) for name, outcomes in results.items()
             },
         },
     }
@@ -77,7 +88,7 @@ def _detection(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def _means(
+def _averages(
     outcomes: Sequence[Outcome], bmis: Sequence[float], rows: Sequence[int], seed: int
 ) -> dict[str, Any]:
     """Metrics over some rows, and the shape metric over thirds of ALL rows by true BMI."""
@@ -86,34 +97,51 @@ def _means(
         [[outcomes[row].values.get(name, math.nan) for name in names] for row in rows]
     ).reshape(len(rows), len(names))
     groups = [outcomes[row].frame.group for row in rows]
-    means = {"metrics": dict(zip(names, _intervals(values, groups, seed), strict=True))}
-    if SHAPE_METRIC not in names or len(bmis) < len(THIRDS):
-        return means
+    means = _intervals(bootstrap_means(values, groups, seed), "mean")
+    averages: dict[str, Any] = {"metrics": dict(zip(names, means, strict=True))}
+    medians = [name for name in MEDIANS if name in names]
+    if medians:
+        columns = values[:, [names.index(name) for name in medians]]
+        found = _intervals(bootstrap_medians(columns, groups, seed), "median")
+        averages["medians"] = dict(zip(medians, found, strict=True))
+    if SHAPE_METRIC in names and len(bmis) >= len(THIRDS):
+        column = values[:, names.index(SHAPE_METRIC)]
+        averages[f"{SHAPE_METRIC}_by_bmi"] = _by_bmi(column, groups, bmis, rows, seed)
+    return averages
+
+
+def _by_bmi(
+    values: np.ndarray,
+    groups: Sequence[str],
+    bmis: Sequence[float],
+    rows: Sequence[int],
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Means of values and groups (N,) of some rows, by the thirds of ALL rows."""
     limits = np.quantile(bmis, [1 / 3, 2 / 3])
     third = np.searchsorted(limits, [bmis[row] for row in rows])
     thirds = []
     for index, name in enumerate(THIRDS):
         inside = np.flatnonzero(third == index)
-        column = values[inside, names.index(SHAPE_METRIC)][:, None]
-        (interval,) = _intervals(column, [groups[row] for row in inside], seed)
+        found = bootstrap_means(values[inside, None], [groups[row] for row in inside], seed)
+        (interval,) = _intervals(found, "mean")
         bounds = (None, *(round(float(limit), 2) for limit in limits), None)
         thirds.append(
             {"third": name, "bmi_from": bounds[index], "bmi_to": bounds[index + 1], **interval}
         )
-    return {**means, f"{SHAPE_METRIC}_by_bmi": thirds}
+    return thirds
 
 
-def _intervals(values: np.ndarray, groups: Sequence[str], seed: int) -> list[dict[str, Any]]:
+def _intervals(found: Intervals, average: str) -> list[dict[str, Any]]:
     """One dictionary a column; unknown numbers are None, which JSON knows."""
-    found = bootstrap_means(values, groups, seed)
     return [
         {
-            "mean": _known(found.mean[column]),
+            average: _known(found.estimate[column]),
             "low": _known(found.low[column]),
             "high": _known(found.high[column]),
             "count": int(found.count[column]),
         }
-        for column in range(values.shape[1])
+        for column in range(len(found.estimate))
     ]
 
 
@@ -144,18 +172,27 @@ def _table(
     title: str, sources: dict[str, dict[str, Any]], first_rows: list[tuple[str, list[str]]]
 ) -> str:
     rows = [(title, list(sources)), *first_rows]
-    first = next(iter(sources.values()))
-    for name in first["metrics"]:
-        label, digits = METRICS[name]
-        rows.append(
-            (label, [_cell(source["metrics"][name], digits) for source in sources.values()])
-        )
+    averages = list(sources.values())
+    for name, wording in METRICS.items():
+        rows += _row(*wording, [source["metrics"].get(name) for source in averages], "mean")
+        if name in MEDIANS:
+            medians = [source.get("medians", {}).get(name) for source in averages]
+            rows += _row(*MEDIANS[name], medians, "median")
     label, digits = METRICS[SHAPE_METRIC]
-    for index, third in enumerate(first.get(f"{SHAPE_METRIC}_by_bmi", ())):
-        cells = [source[f"{SHAPE_METRIC}_by_bmi"][index] for source in sources.values()]
-        name = f"{label}, {third['third']}: {_bounds(third)}"
-        rows.append((name, [_cell(cell, digits) for cell in cells]))
+    for index in range(len(THIRDS)):
+        thirds = [source.get(f"{SHAPE_METRIC}_by_bmi", {index: None})[index] for source in averages]
+        bounds = next((f"{third['third']}: {_bounds(third)}" for third in thirds if third), "")
+        rows += _row(f"{label}, {bounds}", digits, thirds, "mean")
     return _markdown([[name, *cells] for name, cells in rows])
+
+
+def _row(
+    label: str, digits: int, intervals: list[dict[str, Any] | None], average: str
+) -> list[tuple[str, list[str]]]:
+    """The row of a metric, none where no source has it."""
+    if not any(intervals):
+        return []
+    return [(label, [_cell(interval, digits, average) for interval in intervals])]
 
 
 def _bounds(third: dict[str, Any]) -> str:
@@ -165,11 +202,11 @@ def _bounds(third: dict[str, Any]) -> str:
     return f"BMI over {low:.1f}" if high is None else f"BMI {low:.1f} to {high:.1f}"
 
 
-def _cell(interval: dict[str, Any], digits: int) -> str:
-    if interval["mean"] is None:
+def _cell(interval: dict[str, Any] | None, digits: int, average: str) -> str:
+    if interval is None or interval[average] is None:
         return "-"
-    mean, low, high = (f"{interval[key]:.{digits}f}" for key in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"
+    middle, low, high = (f"{interval[key]:.{digits}f}" for key in (average, "low", "high"))
+    return f"{middle} ({low} to {high})"
 
 
 def _markdown(rows: list[list[str]]) -> str:

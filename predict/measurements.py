@@ -6,13 +6,16 @@ measured; proportions are better founded than absolute sizes.
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
-from scipy.spatial import ConvexHull
 
 BODY_DENSITY = 1000.0  # kg / m^3, people with air in their lungs float
 WAIST_SHARE = 0.61  # of the height: between the lowest rib and the hip bone
 HIP_SHARES = (0.45, 0.54)  # of the height, where the widest girth of the hips is looked for
-HIP_LEVELS = 10
+CHEST_SHARES = (0.69, 0.73)  # of the height, where the widest girth of the chest is looked for
+LEVELS = 10  # cuts where a widest girth is looked for
+ARM_REACH = 0.2  # of the height: what is further from the body's middle is no trunk
+ARMPIT_ROOM = 0.01  # of the height: the chest is measured at least this far below the arms
 
 
 class Measurements(NamedTuple):
@@ -22,17 +25,24 @@ class Measurements(NamedTuple):
     weight_kg: float  # volume times `BODY_DENSITY`
     waist_m: float  # girth of the convex outline at `WAIST_SHARE` of the height
     hips_m: float  # largest such girth between `HIP_SHARES` of the height
+    chest_m: float  # largest such girth of the trunk below the arms, see `measure`
 
     def __str__(self) -> str:
         """One line for people."""
         return (
             f"height {self.height_m:.2f} m, weight {self.weight_kg:.0f} kg, "
-            f"waist {100 * self.waist_m:.0f} cm, hips {100 * self.hips_m:.0f} cm"
+            f"waist {100 * self.waist_m:.0f} cm, hips {100 * self.hips_m:.0f} cm, "
+            f"chest {100 * self.chest_m:.0f} cm"
         )
 
 
 def measure(vertices_tpose: np.ndarray, faces: np.ndarray) -> Measurements:
     """Measures a body.
+
+    The chest is measured as a tape is laid for it, under the armpits: its girth is the largest
+    between `CHEST_SHARES` of the height. Where a body's arms begin lower than that, the range ends
+    `ARMPIT_ROOM` below them, so that no cut passes through an arm. All levels are shares of the
+    body's own height: a body that is scaled has its girths scaled alike.
 
     Args:
         vertices_tpose: (V, 3) metres, T-pose, y up.
@@ -41,14 +51,36 @@ def measure(vertices_tpose: np.ndarray, faces: np.ndarray) -> Measurements:
     vertices = np.asarray(vertices_tpose, dtype=np.float64)
     floor, crown = vertices[:, 1].min(), vertices[:, 1].max()
     height = crown - floor
-    edges = edges_of(faces)
-    hip_levels = floor + height * np.linspace(*HIP_SHARES, HIP_LEVELS)
+    lowest, highest = CHEST_SHARES
+    under_arms = _share_of_arms(vertices, lowest) - ARMPIT_ROOM
+    shares = (
+        np.array([WAIST_SHARE]),
+        np.linspace(*HIP_SHARES, LEVELS),
+        np.linspace(lowest, np.clip(under_arms, lowest, highest), LEVELS),
+    )
+    girths = girths_at(vertices, edges_of(faces), floor + height * np.concatenate(shares))
+    waist, hips, chest = np.split(girths, np.cumsum([len(each) for each in shares])[:-1])
     return Measurements(
         height_m=float(height),
         weight_kg=volume_of(vertices, faces) * BODY_DENSITY,
-        waist_m=girth_at(vertices, edges, floor + WAIST_SHARE * height),
-        hips_m=max(girth_at(vertices, edges, level) for level in hip_levels),
+        waist_m=float(waist.max()),
+        hips_m=float(hips.max()),
+        chest_m=float(chest.max()),
     )
+
+
+def _share_of_arms(vertices: np.ndarray, lowest: float) -> float:
+    """The level of the lowest point of the arms, a share of the height; 1 where there are none.
+
+    Args:
+        vertices: (V, 3) metres, T-pose, y up.
+        lowest: share of the height below which nothing is taken for an arm.
+    """
+    x, y = vertices[:, 0], vertices[:, 1]
+    shares = (y - y.min()) / np.ptp(y)
+    middle = (x.min() + x.max()) / 2
+    arms = (np.abs(x - middle) > ARM_REACH * np.ptp(y)) & (shares >= lowest)
+    return float(shares[arms].min(initial=1.0))
 
 
 def volume_of(vertices: np.ndarray, faces: np.ndarray) -> float:
@@ -62,25 +94,41 @@ def volume_of(vertices: np.ndarray, faces: np.ndarray) -> float:
     return float(abs(np.einsum("ij,ij->", a, np.cross(b, c))) / 6)
 
 
-def girth_at(vertices: np.ndarray, edges: np.ndarray, level: float) -> float:
-    """Length of a tape around the mesh at a height: the hull of its cut with the plane y = level.
+def girths_at(vertices: np.ndarray, edges: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Lengths of a tape around the mesh: hulls of its cuts with the planes y = level.
 
     Args:
         vertices: (V, 3) metres, y up.
         edges: (E, 2) vertex numbers, `edges_of`.
-        level: height of the plane, metres.
+        levels: (L,) heights of the planes, metres.
 
     Returns:
-        Metres; 0 where the plane misses the mesh.
+        (L,) metres; 0 where the plane misses the mesh.
     """
-    above = vertices[:, 1] >= level
-    start, end = vertices[edges[above[edges[:, 0]] != above[edges[:, 1]]].T]  # (N, 3) each
+    from_y, to_y = vertices[edges[:, 0], 1], vertices[edges[:, 1], 1]
+    low, high = np.minimum(from_y, to_y), np.maximum(from_y, to_y)
+    near = (low < levels.max()) & (high >= levels.min())  # few edges; the others meet no plane
+    low, high = low[near], high[near]
+    start, end = np.moveaxis(vertices[edges[near]], 1, 0)  # (N, 3) each
+    return np.array(
+        [
+            _girth(start[cut], end[cut], level)
+            for level in levels
+            for cut in [(low < level) & (level <= high)]
+        ]
+    )
+
+
+def _girth(start: np.ndarray, end: np.ndarray, level: float) -> float:
+    """Perimeter of the convex outline where edges (N, 3) to (N, 3) meet the plane y = level."""
     if len(start) < 3:
         return 0.0
     along = ((level - start[:, 1]) / (end[:, 1] - start[:, 1]))[:, None]
     outline = (start + along * (end - start))[:, [0, 2]]
-    # The "area" of a hull in the plane is its perimeter.
-    return float(ConvexHull(outline).area)
+    # In float32 a corner may be taken or left that is no corner by 0.1 um, which no tape feels.
+    centred = (outline - outline.mean(axis=0)).astype(np.float32)
+    corners = outline[cv2.convexHull(centred, returnPoints=False)[:, 0]]
+    return float(np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1).sum())
 
 
 def edges_of(faces: np.ndarray) -> np.ndarray:

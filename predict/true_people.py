@@ -10,7 +10,8 @@ from torch import Tensor
 from models.body_model import BodyModel
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
-from predict.measurements import BODY_DENSITY, volume_of
+from predict.measurements import Measurements
+from predict.size_errors import measure_people
 from renderers.rasteriser import Rasteriser
 from utils.cameras import project_perspective
 from utils.crops import (
@@ -35,6 +36,7 @@ class TruePeople(NamedTuple):
     joints3d: Tensor  # (B, 90, 3)
     pose_rotmats: Tensor  # (B, 24, 3, 3)
     betas: Tensor  # (B, 10)
+    measurements: Tensor  # (B, 5) float64 on the CPU, the fields of `Measurements`
 
 
 class TrueView(NamedTuple):
@@ -63,6 +65,7 @@ class Truth:
         first = next(iter(self._bodies.values()))
         self.faces, self._face_parts = first.faces, first.face_parts
         self.hashes = {body.identity["hash"] for body in self._bodies.values()}
+        self._measured: dict[tuple[str, bytes], Tensor] = {}  # (5,) by gender and betas
 
     @torch.inference_mode()
     def people(self, frames: Sequence[Frame]) -> TruePeople:
@@ -79,16 +82,24 @@ class Truth:
                 rows += chosen
         back = torch.tensor(rows).argsort()
         vertices, tpose, joints3d = (torch.cat(each)[back] for each in zip(*parts, strict=True))
-        return TruePeople(vertices, tpose, joints3d, rotmats, betas)
+        measurements = self._measure(frames, tpose)
+        return TruePeople(vertices, tpose, joints3d, rotmats, betas, measurements)
+
+    def _measure(self, frames: Sequence[Frame], vertices_tpose: Tensor) -> Tensor:
+        """Measures bodies of frames, each shape once: one is looked at from many sources."""
+        keys = [(frame.gender, frame.betas.tobytes()) for frame in frames]
+        new = [row for row, key in enumerate(keys) if key not in self._measured]
+        for row, sizes in zip(new, measure_people(vertices_tpose[new], self.faces), strict=True):
+            self._measured[keys[row]] = sizes
+        return torch.stack([self._measured[key] for key in keys])
 
     def bmis(self, frames: Sequence[Frame], batch_size: int = 64) -> list[float]:
         """Body-mass indices of the true bodies, kg / m^2, at the density of water."""
-        faces, found = self.faces.cpu().numpy(), []
+        found = []
         for start in range(0, len(frames), batch_size):
-            bodies = self.people(frames[start : start + batch_size]).vertices_tpose
-            for body in bodies.cpu().numpy():
-                height = float(np.ptp(body[:, 1]))
-                found.append(BODY_DENSITY * volume_of(body, faces) / height**2)
+            for numbers in self.people(frames[start : start + batch_size]).measurements.tolist():
+                body = Measurements(*numbers)
+                found.append(body.weight_kg / body.height_m**2)
         return found
 
     def view(self, frame: Frame, size: tuple[int, int]) -> tuple[TruePeople, TrueView]:

@@ -105,6 +105,35 @@ def test_tables():
     assert "thin: BMI up to 24.0" in first
 
 
+def test_the_median_stands_below_the_mean():
+    outcomes = [_outcome(str(row), mpjpe_pa=value) for row, value in enumerate((1.0, 2, 4, 93))]
+    summary = summarise({"one": outcomes, "all": outcomes}, [20.0] * 4, seed=0)
+    found = summary["sources"]["one"]["medians"]["mpjpe_pa"]
+    assert (found["median"], found["count"]) == (3, 4)  # between 2 and 4; the mean is 25
+    assert 1 <= found["low"] < 3 < found["high"] <= 93
+    rows = [line.split("|")[1:3] for line in tables_of(summary).splitlines()]
+    labels = [label.strip() for label, _ in rows]
+    at = labels.index("MPJPE-PA (mm)")
+    assert rows[at][1].startswith(" 25.0 (")
+    assert labels[at + 1] == "MPJPE-PA, median (mm)"
+    assert rows[at + 1][1].startswith(" 3.0 (")
+
+
+def test_a_metric_that_one_source_lacks():
+    """As with checkpoints of two bodies, or a detector that finds nobody."""
+    outcomes = [_outcome(str(row), mpjpe=10.0, pve_t_sc=5.0) for row in range(3)]
+    joints_alone = [_outcome(str(row), mpjpe=20.0) for row in range(3)]
+    summary = summarise({"joints": joints_alone, "mesh": outcomes}, [20.0, 21, 22], seed=0)
+    rows = {
+        cells[0]: cells[1:]
+        for line in tables_of(summary).splitlines()
+        for cells in [[cell.strip() for cell in line.strip("|").split("|")]]
+    }
+    assert rows["MPJPE (mm)"] == ["20.0 (20.0 to 20.0)", "10.0 (10.0 to 10.0)"]
+    assert rows["PVE-T-SC (mm)"] == ["-", "5.00 (5.00 to 5.00)"]
+    assert rows["PVE-T-SC (mm), thin: BMI up to 20.7"] == ["-", "5.00 (5.00 to 5.00)"]
+
+
 def test_one_table_where_everybody_was_found():
     results = {"perfect": _results()["perfect"]}
     text = tables_of(summarise(results, BMIS, seed=0))

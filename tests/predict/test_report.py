@@ -9,7 +9,7 @@ from predict.results import FinishedPerson, FinishedPhoto
 
 
 def _photo(name: str, *ious: float, errors: dict[str, float] | None = None) -> FinishedPhoto:
-    sizes = Measurements(1.801, 80.4, 0.9, 1.0)
+    sizes = Measurements(1.801, 80.4, 0.9, 1.0, 0.951)
     people = [FinishedPerson(f"{name}_{iou}", sizes, iou) for iou in ious]
     return FinishedPhoto(Photo(Path("photos") / name, name), people, errors)
 
@@ -20,7 +20,9 @@ NOBODY = Skipped(Photo(Path("d.png"), "d"), "d.png: no person found")
 def test_lines_and_summary():
     report = Report()
     line = report.add(_photo("a.png", 0.8))
-    assert line.startswith("a.png: height 1.80 m, weight 80 kg, waist 90 cm, hips 100 cm")
+    assert line.startswith(
+        "a.png: height 1.80 m, weight 80 kg, waist 90 cm, hips 100 cm, chest 95 cm"
+    )
     lines = report.add(_photo("b.png", 0.6, errors={"PVE-T-SC (mm)": 12.0}))
     assert lines.splitlines()[1] == "    against the truth: PVE-T-SC (mm) 12"
     report.add(_photo("c.png", 0.7, errors={"PVE-T-SC (mm)": 20.0}))
