@@ -10,6 +10,7 @@ files give the same images.
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from scipy.spatial.transform import Rotation
 from demo.clothing import HAIR, SHOES, SOLE, SOLE_HEIGHT, Marks, garments_of, paint, thickness_of
 from demo.lighting import Light, ShadowMaps, irradiance
 from demo.people import PEOPLE, Person, fitting_betas, pose_of
+from demo.picture_options import PictureOptions
 from demo.scenery import PLACES, Place, landscape_colour
 from models.body_model import BodyModel
 from predict.measurements import measure
@@ -37,9 +39,7 @@ from utils.joints import PARTS
 from utils.paths import DEMO
 from utils.rotations import rotmat_to_axis_angle
 
-WIDTH, HEIGHT = 640, 800  # px
 GAMMA = 2.2
-SUPERSAMPLING = 2
 CAMERA_HEIGHT = 1.3  # m
 SPAN = 1.22  # height of the picture over the person's extent
 SHOE_THICKNESS = 0.006  # m
@@ -56,6 +56,7 @@ class DemoOptions:
     output: Path = DEMO  # folder for images and truths
     seed: int = 0  # of textures and grain
     only: str = ""  # name of one person; empty for all
+    picture: PictureOptions = PictureOptions()
 
 
 class Camera(NamedTuple):
@@ -64,6 +65,7 @@ class Camera(NamedTuple):
     cam_k: np.ndarray  # (3, 3) pixels
     to_camera: np.ndarray  # (3, 3) world (y down, level) to camera frame
     distance: float  # metres from the person
+    picture: PictureOptions
 
 
 class Mesh(NamedTuple):
@@ -101,7 +103,7 @@ def main(options: DemoOptions) -> None:
 def build(person: Person, options: DemoOptions) -> str:
     """Writes a person's image and truth; returns a line about them."""
     body = BodyModel.load("open", person.gender).eval()
-    figure = pose_figure(person, body)
+    figure = pose_figure(person, body, options.picture)
     seed = options.seed + 1000 * PEOPLE.index(person)
     picture = photograph(person, PLACES[person.place], figure, body, seed)
     path = options.output / f"{person.name}.jpg"
@@ -129,10 +131,13 @@ def save_truth(path: Path, figure: Figure, body: BodyModel, found) -> None:
     )
 
 
-def pose_figure(person: Person, body: BodyModel) -> Figure:
+def pose_figure(
+    person: Person, body: BodyModel, picture: PictureOptions = PictureOptions()
+) -> Figure:
     """Shapes and poses the body, stands it on the ground and points the camera at it."""
+    camera_for = partial(_camera_for, picture=picture)
     return stand_before_camera(
-        body, fitting_betas(person, body), pose_of(person), person.distance, _camera_for
+        body, fitting_betas(person, body), pose_of(person), person.distance, camera_for
     )
 
 
@@ -169,23 +174,24 @@ def stand_before_camera(
     return Figure(betas, rotmats, cam_t, vertices + shift, rest, Marks.of(still, rest), camera)
 
 
-def _camera_for(vertices: np.ndarray, distance: float) -> Camera:
+def _camera_for(vertices: np.ndarray, distance: float, picture: PictureOptions) -> Camera:
+    width, height = picture.width, picture.height
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     centre = (low + high) / 2
     pitch = np.arctan2(centre[1], distance)
     to_camera = Rotation.from_euler("x", pitch).as_matrix()
-    extent = max(high[1] - low[1], (high[0] - low[0]) * HEIGHT / WIDTH)
-    focal = HEIGHT * distance / (SPAN * extent)
-    cam_k = np.array([[focal, 0, WIDTH / 2], [0, focal, HEIGHT / 2], [0, 0, 1]])
-    return Camera(cam_k, to_camera, distance)
+    extent = max(high[1] - low[1], (high[0] - low[0]) * height / width)
+    focal = height * distance / (SPAN * extent)
+    cam_k = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    return Camera(cam_k, to_camera, distance, picture)
 
 
 def photograph(
     person: Person, place: Place, figure: Figure, body: BodyModel, seed: int
 ) -> np.ndarray:
-    """The finished picture, (HEIGHT, WIDTH, 3) uint8 RGB."""
+    """The finished picture, (H, W, 3) uint8 RGB."""
     mesh = dress(person, figure, body)
-    shadows = ShadowMaps(mesh.vertices, mesh.faces)
+    shadows = ShadowMaps(mesh.vertices, mesh.faces, figure.camera.picture)
     background = draw_background(place, figure.camera, shadows, seed)
     people, alpha = draw_mesh(mesh, person, figure, shadows, place.light, seed)
     linear = people + background * (1 - alpha[..., None])
@@ -277,14 +283,16 @@ def draw_mesh(
     """Draws everything solid.
 
     Returns:
-        (HEIGHT, WIDTH, 3) linear RGB multiplied by alpha, and alpha (HEIGHT, WIDTH).
+        (H, W, 3) linear RGB multiplied by alpha, and alpha (H, W).
     """
     lit = irradiance(mesh.vertices, _normals(mesh.vertices, mesh.faces), shadows, light)
-    fine = np.diag([SUPERSAMPLING, SUPERSAMPLING, 1.0]) @ figure.camera.cam_k
+    picture = figure.camera.picture
+    zoom = picture.supersampling
+    fine = np.diag([zoom, zoom, 1.0]) @ figure.camera.cam_k
     cam_k = torch.from_numpy(fine.astype(np.float32))
     vertices_cam = torch.from_numpy((mesh.vertices @ figure.camera.to_camera.T).astype(np.float32))
     faces = torch.from_numpy(mesh.faces.astype(np.int64))
-    size = (HEIGHT * SUPERSAMPLING, WIDTH * SUPERSAMPLING)
+    size = (picture.height * zoom, picture.width * zoom)
     rasteriser = Rasteriser(faces, torch.ones(len(faces), dtype=torch.uint8), image_size=size)
     face_index = rasteriser(vertices_cam[None], cam_k[None]).face_index[0]
     rows, columns = torch.nonzero(face_index >= 0, as_tuple=True)
@@ -295,10 +303,10 @@ def draw_mesh(
         return np.einsum("nk,nkc->nc", weights.numpy(), attributes[mesh.faces[hit]])
 
     albedo = _albedo(at_pixels(mesh.rest), mesh, hit.numpy(), person, figure.marks, seed)
-    picture = np.zeros((*size, 4))
-    picture[rows, columns, :3] = albedo * at_pixels(lit)
-    picture[rows, columns, 3] = 1
-    small = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    drawn = np.zeros((*size, 4))
+    drawn[rows, columns, :3] = albedo * at_pixels(lit)
+    drawn[rows, columns, 3] = 1
+    small = cv2.resize(drawn, (picture.width, picture.height), interpolation=cv2.INTER_AREA)
     return small[..., :3], small[..., 3]
 
 
@@ -315,8 +323,9 @@ def _albedo(
 
 
 def draw_background(place: Place, camera: Camera, shadows: ShadowMaps, seed: int) -> np.ndarray:
-    """Ground, wall and landscape with their shadows, (HEIGHT, WIDTH, 3) linear RGB."""
-    rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    """Ground, wall and landscape with their shadows, (H, W, 3) linear RGB."""
+    size = (camera.picture.height, camera.picture.width)
+    rows, columns = torch.meshgrid(*map(torch.arange, size), indexing="ij")
     rays = pixel_rays(rows.flatten(), columns.flatten(), torch.from_numpy(camera.cam_k)).numpy()
     rays = rays @ camera.to_camera  # camera to world
     wall_z = camera.distance + place.wall_distance if place.wall else np.inf
@@ -340,9 +349,7 @@ def draw_background(place: Place, camera: Camera, shadows: ShadowMaps, seed: int
         far = ~on_ground & ~on_wall
         colour[far] = landscape_colour(rays[far], place.landscape, seed + 90) ** GAMMA
     depth = np.where(on_ground, to_ground, np.where(on_wall, to_wall, 80.0))
-    return _out_of_focus(
-        colour.reshape(HEIGHT, WIDTH, 3), depth.reshape(HEIGHT, WIDTH), camera.distance
-    )
+    return _out_of_focus(colour.reshape(*size, 3), depth.reshape(size), camera.distance)
 
 
 def _ground_light(
@@ -395,7 +402,8 @@ def _out_of_focus(picture: np.ndarray, depth: np.ndarray, distance: float) -> np
 
 def develop(linear: np.ndarray, seed: int) -> np.ndarray:
     """From linear light to a picture: vignette, soft highlights, encoding, a little blur, grain."""
-    rows, columns = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
+    height, width = linear.shape[:2]
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     linear = linear * (1 - 0.12 * (rows**2 + columns**2) / 2)[..., None]
     soft = np.where(linear > 0.7, 0.7 + 0.3 * np.tanh((linear - 0.7) / 0.3), linear)
     encoded = np.clip(soft, 0, 1) ** (1 / GAMMA)

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from demo.picture_options import PictureOptions
 from renderers.rasteriser import Rasteriser
 
-SKY_DIRECTIONS = 72
-MAIN_DIRECTIONS = 24
-MAP_SIZE = 512  # px, side of a shadow map
 MAP_EXTENT = 4.6  # m across
 MAP_DISTANCE = 60.0  # m, far enough for nearly parallel rays
 BIAS = 0.025  # m, what lies less than this behind a surface is lit
@@ -40,18 +38,22 @@ class ShadowMaps:
     Args:
         vertices: (V, 3) metres, world frame (y down).
         faces: (F, 3) ints.
+        picture: how finely it is lit.
     """
 
-    def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
+    def __init__(
+        self, vertices: np.ndarray, faces: np.ndarray, picture: PictureOptions = PictureOptions()
+    ) -> None:
         """Keeps the mesh."""
+        self.picture = picture
         self._vertices = vertices
         self._centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
         parts = torch.ones(len(faces), dtype=torch.uint8)
         self._rasteriser = Rasteriser(
-            torch.from_numpy(faces.astype(np.int64)), parts, image_size=MAP_SIZE, far=np.inf
+            torch.from_numpy(faces.astype(np.int64)), parts, image_size=picture.map_size, far=np.inf
         )
-        focal = MAP_SIZE / MAP_EXTENT * MAP_DISTANCE
-        half = MAP_SIZE / 2
+        focal = picture.map_size / MAP_EXTENT * MAP_DISTANCE
+        half = picture.map_size / 2
         self._cam_k = np.array([[focal, 0, half], [0, focal, half], [0, 0, 1]])
 
     def visible(self, points: np.ndarray, direction: np.ndarray) -> np.ndarray:
@@ -65,7 +67,8 @@ class ShadowMaps:
         local = self._to_light(points, frame)
         pixels = local @ self._cam_k.T
         column, row = np.floor(pixels[:, :2] / pixels[:, 2:]).astype(int).T
-        inside = (column >= 0) & (column < MAP_SIZE) & (row >= 0) & (row < MAP_SIZE)
+        size = self.picture.map_size
+        inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
         nearest = np.full(len(points), np.inf)
         nearest[inside] = depth[row[inside], column[inside]]
         return (local[:, 2] < nearest + BIAS).astype(np.float64)
@@ -82,7 +85,7 @@ def irradiance(
     Args:
         points: (N, 3) metres, world frame.
         normals: (N, 3) unit, outwards.
-        shadows: of everything that casts any.
+        shadows: of everything that casts any; their `picture` says from how many directions.
         light: of the place.
 
     Returns:
@@ -90,14 +93,14 @@ def irradiance(
     """
     offset = points + 0.01 * normals
     sky, most = np.zeros(len(points)), 0.0
-    for direction in _hemisphere(SKY_DIRECTIONS):
+    for direction in _hemisphere(shadows.picture.sky_directions):
         cosine = np.clip(normals @ direction, 0, None)
         sky += cosine * shadows.visible(offset, direction)
         most += max(0.0, -direction[1])
-    main = np.zeros(len(points))
-    for direction in _around(np.array(light.main), light.spread, MAIN_DIRECTIONS):
+    main, count = np.zeros(len(points)), shadows.picture.main_directions
+    for direction in _around(np.array(light.main), light.spread, count):
         cosine = np.clip(normals @ direction, 0, None)
-        main += cosine * shadows.visible(offset, direction) / MAIN_DIRECTIONS
+        main += cosine * shadows.visible(offset, direction) / count
     # The ground lights what faces down, less where the sky does not reach the surface either.
     bounce = (1 + normals[:, 1]) / 2
     return (

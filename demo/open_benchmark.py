@@ -9,10 +9,10 @@ and the same code on the same machine makes the same files.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ import numpy as np
 import torch
 
 from augmentation.options import AugmentationOptions
-from data.pose_dataset import load_poses
+from data.pose_dataset import PoseData, load_poses
 from data.synthesis import CameraOptions, Synthesiser, SyntheticBatch
-from demo.build_demo import HEIGHT, JPEG_QUALITY, WIDTH, save_truth
-from demo.random_people import draw_scene, neutral_body, photograph_scene
+from demo.build_demo import JPEG_QUALITY, save_truth
+from demo.picture_options import PictureOptions
+from demo.random_people import Scene, draw_scene, neutral_body, photograph_scene
 from models.body_model import read_mean_parameters
 from predict.measurements import measure
 from predict.truth import TRUTH_ENDING, truth_path
@@ -45,6 +46,8 @@ class BenchmarkOptions:
     count: int = 300  # people
     seed: int = 7919  # of everything; training and validation draw from others
     betas_std: float = 1.5  # per component, around the mean shape, as in training
+    poses: Path = OPEN_POSES_VAL  # to draw from
+    picture: PictureOptions = PictureOptions()
 
 
 def build_benchmark(
@@ -74,22 +77,24 @@ def build_benchmark(
     _prepare_folder(folder, manifest_of(options))
     photos = [folder / f"person_{index:04d}.jpg" for index in range(options.count)]
     missing = [index for index, photo in enumerate(photos) if not _is_whole(photo)]
-    make = partial(make_person, folder, options=options)
-    if workers == 1 or len(missing) < 2:
-        for index in missing:
-            make(index)
-            progress()
-        return photos
+    for _ in in_processes(partial(make_person, folder, options=options), missing, workers):
+        progress()
+    return photos
+
+
+def in_processes(make: Callable, items: Sequence, workers: int) -> Iterator:
+    """What `make` gives for each item, in order; one worker is this process itself."""
+    if workers == 1 or len(items) < 2:
+        yield from map(make, items)
+        return
     # Spawned, not forked: torch's threads do not survive a fork.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for _ in pool.map(make, missing):
-            progress()
-    return photos
+        yield from pool.map(make, items)
 
 
 def missing_people(folder: Path, options: BenchmarkOptions) -> int:
     """How many people `build_benchmark` would have to make."""
-    if _read_manifest(folder) != manifest_of(options):
+    if read_manifest(folder) != manifest_of(options):
         return options.count
     photos = (folder / f"person_{index:04d}.jpg" for index in range(options.count))
     return sum(not _is_whole(photo) for photo in photos)
@@ -97,18 +102,26 @@ def missing_people(folder: Path, options: BenchmarkOptions) -> int:
 
 def manifest_of(options: BenchmarkOptions) -> dict[str, Any]:
     """What the pictures depend on, but for their number."""
-    made_from = {name: value for name, value in asdict(options).items() if name != "count"}
+    left_out = ("count", "poses", "picture")  # poses are told by what their file holds
+    made_from = {name: value for name, value in asdict(options).items() if name not in left_out}
     return {
         "version": VERSION,
         **made_from,
-        "picture": [WIDTH, HEIGHT],
+        **_made_like(options.picture),
         "body_hash": neutral_body().identity["hash"],
-        "poses_hash": hashlib.sha256(OPEN_POSES_VAL.read_bytes()).hexdigest()[:16],
+        "poses_hash": hashlib.sha256(options.poses.read_bytes()).hexdigest()[:16],
     }
 
 
+def _made_like(picture: PictureOptions) -> dict[str, Any]:
+    """A picture's size, and its effort only where it is not the usual, as in older manifests."""
+    size = [picture.width, picture.height]
+    usual = asdict(PictureOptions(*size))
+    return {"picture": size, **{n: v for n, v in asdict(picture).items() if v != usual[n]}}
+
+
 def _prepare_folder(folder: Path, manifest: dict[str, Any]) -> None:
-    found = _read_manifest(folder)
+    found = read_manifest(folder)
     if found == manifest:
         return
     if found is None and folder.is_dir() and any(folder.iterdir()):
@@ -117,10 +130,16 @@ def _prepare_folder(folder: Path, manifest: dict[str, Any]) -> None:
         for path in folder.glob(f"person_????*{ending}"):
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
+    write_manifest(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Says in the folder what its files are made from."""
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def _read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """What the folder's files were made from; None where nothing says so."""
     try:
         return json.loads((folder / MANIFEST).read_text())
     except FileNotFoundError:
@@ -135,15 +154,26 @@ def _is_whole(photo: Path) -> bool:
 
 def make_person(folder: Path, index: int, options: BenchmarkOptions) -> None:
     """Renders a person and writes photo and truth; neither is ever half there."""
-    generator = np.random.default_rng([options.seed, index])
-    scene = draw_scene(load_poses(OPEN_POSES_VAL), options.betas_std, generator)
-    picture = photograph_scene(scene, options.seed + 1000 * index)
+    scene, picture = photograph_person(index, options)
     photo = folder / f"person_{index:04d}.jpg"
     part = folder / f"person_{index:04d}.part.npz"
     faces = neutral_body().faces.numpy()
     save_truth(part, scene.figure, neutral_body(), measure(scene.figure.rest, faces))
     os.replace(part, truth_path(photo))
     write_image(photo, picture, JPEG_QUALITY)
+
+
+def photograph_person(index: int, options: BenchmarkOptions) -> tuple[Scene, np.ndarray]:
+    """A person by number and their photo, (H, W, 3) uint8 RGB."""
+    generator = np.random.default_rng([options.seed, index])
+    poses = _read_once(options.poses)
+    scene = draw_scene(poses, options.betas_std, generator, options.picture)
+    return scene, photograph_scene(scene, options.seed + 1000 * index)
+
+
+@lru_cache(maxsize=1)
+def _read_once(poses: Path) -> PoseData:
+    return load_poses(poses)
 
 
 def synthesised_people(

@@ -14,8 +14,9 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
 from data.pose_dataset import PoseData
-from demo.build_demo import HEIGHT, WIDTH, Camera, Figure, photograph, stand_before_camera
+from demo.build_demo import Camera, Figure, photograph, stand_before_camera
 from demo.people import Clothes, Person
+from demo.picture_options import PictureOptions
 from demo.scenery import PLACES, Place
 from models.body_model import BodyModel, read_mean_parameters
 from utils.errors import InputError
@@ -48,17 +49,23 @@ class Scene(NamedTuple):
 
 
 def photograph_scene(scene: Scene, seed: int) -> np.ndarray:
-    """The finished picture, (HEIGHT, WIDTH, 3) uint8 RGB."""
+    """The finished picture, (H, W, 3) uint8 RGB."""
     return photograph(*scene, neutral_body(), seed)
 
 
-def draw_scene(poses: PoseData, betas_std: float, generator: np.random.Generator) -> Scene:
+def draw_scene(
+    poses: PoseData,
+    betas_std: float,
+    generator: np.random.Generator,
+    picture: PictureOptions = PictureOptions(),
+) -> Scene:
     """Draws a person: shape, pose, clothes, place, light and camera.
 
     Args:
         poses: to choose from.
         betas_std: per component, around the mean shape.
         generator: of everything.
+        picture: that will be taken.
 
     Raises:
         InputError: the drawn body can stand in none of the poses.
@@ -66,7 +73,7 @@ def draw_scene(poses: PoseData, betas_std: float, generator: np.random.Generator
     mean = read_mean_parameters("open").betas.numpy()
     betas = (mean + betas_std * generator.normal(size=mean.shape)).astype(np.float32)
     level, stance = _draw_pose(betas, poses, generator)
-    figure = place_figure(betas, level, generator)
+    figure = place_figure(betas, level, generator, picture)
     name, place = _draw_place(figure, generator)
     person = Person(
         "", "neutral", 0, 0, 0, {}, 0, _draw_clothes(generator), name, stance in STANCES_ON_STOOLS
@@ -139,33 +146,44 @@ def _ground_under(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray | None:
     return candidates[best] if contact[best] > LEAST_CONTACT else None
 
 
-def place_figure(betas: np.ndarray, level: torch.Tensor, generator: np.random.Generator) -> Figure:
+def place_figure(
+    betas: np.ndarray,
+    level: torch.Tensor,
+    generator: np.random.Generator,
+    picture: PictureOptions = PictureOptions(),
+) -> Figure:
     """Stands a body on the ground before a camera, all of it in the picture.
 
     Args:
         betas: (10,).
         level: (24, 3, 3) joint rotations in the frame of a level camera.
         generator: of distance and framing.
+        picture: that will be taken.
     """
     distance = generator.uniform(*DISTANCES)
-    camera_for = partial(_draw_camera, generator=generator)
+    camera_for = partial(_draw_camera, picture=picture, generator=generator)
     return stand_before_camera(neutral_body(), betas, level, distance, camera_for)
 
 
-def _draw_camera(vertices: np.ndarray, distance: float, generator: np.random.Generator) -> Camera:
+def _draw_camera(
+    vertices: np.ndarray,
+    distance: float,
+    picture: PictureOptions,
+    generator: np.random.Generator,
+) -> Camera:
     """A camera that looks down at the person's middle and keeps them whole in its picture."""
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     to_camera = Rotation.from_euler("x", np.arctan2(middle[1], distance)).as_matrix()
     seen = vertices @ to_camera.T
     points = seen[:, :2] / seen[:, 2:]  # on a plane at a distance of 1
     low, high = points.min(axis=0), points.max(axis=0)
-    picture = np.array([WIDTH, HEIGHT])
-    focal = (picture / (high - low)).min() / generator.uniform(*SPANS)
-    free = picture - focal * (high - low)  # px beside the person, all of them positive
+    size = np.array([picture.width, picture.height])
+    focal = (size / (high - low)).min() / generator.uniform(*SPANS)
+    free = size - focal * (high - low)  # px beside the person, all of them positive
     corner = free * generator.uniform(0.25, 0.75, 2)
     centre = corner - focal * low
     cam_k = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
-    return Camera(cam_k, to_camera, distance)
+    return Camera(cam_k, to_camera, distance, picture)
 
 
 def _draw_place(figure: Figure, generator: np.random.Generator) -> tuple[str, Place]:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from demo.picture_options import PictureOptions
 from models.body_model import BodyModel
 from tests.licensed import write_licensed_set
 
@@ -13,18 +14,10 @@ def _same_random_numbers():
     torch.manual_seed(0)
 
 
-@pytest.fixture
-def small_pictures(monkeypatch):
-    """Rendered people of 96 x 120 px in coarse light: a fraction of a second each."""
-    # Loaded for the tests that render alone.
-    from demo import build_demo, lighting, open_benchmark, random_people
-
-    for module in (build_demo, random_people, open_benchmark):
-        monkeypatch.setattr(module, "WIDTH", 96)
-        monkeypatch.setattr(module, "HEIGHT", 120)
-    monkeypatch.setattr(lighting, "SKY_DIRECTIONS", 6)
-    monkeypatch.setattr(lighting, "MAIN_DIRECTIONS", 2)
-    monkeypatch.setattr(lighting, "MAP_SIZE", 128)
+@pytest.fixture(scope="session")
+def small_pictures():
+    """Options of rendered people of 96 x 120 px in coarse light: a fraction of a second each."""
+    return PictureOptions(96, 120, sky_directions=6, main_directions=2, map_size=128)
 
 
 @pytest.fixture(scope="session")

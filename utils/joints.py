@@ -92,4 +92,5 @@ LSP14_IN_90 = indices_of(tuple(f"h36m_{name}" for name in LSP14), BODY_MODEL_JOI
 COCO17_LIMB_INDICES = tuple(indices_of(limb, COCO17) for limb in COCO17_LIMBS)
 
 SMPL_SWAP = indices_of(tuple(map(mirrored, SMPL_JOINTS)), SMPL_JOINTS)
+COCO17_SWAP = indices_of(tuple(map(mirrored, COCO17)), COCO17)
 PARTS_SWAP = indices_of(tuple(map(mirrored, PARTS)), PARTS)

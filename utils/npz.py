@@ -45,3 +45,28 @@ def read_npz(
             f"{path} is not a readable npz file of plain arrays ({reason}); expected one as "
             "numpy.savez writes it"
         ) from error
+
+
+def read_rows(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Reads arrays of finite numbers that have a row for each of the same N things.
+
+    Args:
+        path: of the npz file.
+        shapes: of one row, by the array's name.
+
+    Returns:
+        The arrays by name, (N, ...) each.
+
+    Raises:
+        InputError: the file cannot be read, or an array is missing, has another shape or other
+            values.
+    """
+    rows = read_npz(path, shapes)
+    count = len(np.atleast_1d(next(iter(rows.values()))))
+    for name, shape in shapes.items():
+        found, expected = rows[name], (count, *shape)
+        if found.shape != expected:
+            raise InputError(f"{path}: {name} has shape {found.shape}; expected {expected}")
+        if found.dtype.kind not in "bfiu" or not np.isfinite(found).all():
+            raise InputError(f"{path}: {name} has values that are not finite numbers")
+    return rows

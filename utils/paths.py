@@ -12,6 +12,7 @@ DEMO = ROOT / "demo"
 OUTPUT = ROOT / "output"
 EXPERIMENTS = ROOT / "experiments"
 
-DEFAULT_CHECKPOINT = CHECKPOINTS / "open_body_resnet18.tar"
+DEFAULT_CHECKPOINT = CHECKPOINTS / "open_body_feedback.tar"
 OPEN_POSES_TRAIN = DATA / "open_poses_train.npz"
 OPEN_POSES_VAL = DATA / "open_poses_val.npz"
+DETECTOR_ERRORS = DATA / "detector_errors_mediapipe.npz"

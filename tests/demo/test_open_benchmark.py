@@ -23,17 +23,21 @@ from tests.evaluation_sets import upright_pose
 from utils.errors import InputError
 from utils.images import read_image
 
-TWO = BenchmarkOptions(count=2)
+
+@pytest.fixture
+def two(small_pictures) -> BenchmarkOptions:
+    """Two people, quickly rendered."""
+    return BenchmarkOptions(count=2, picture=small_pictures)
 
 
 def _contents(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_two_builds_are_identical(tmp_path, small_pictures):
+def test_two_builds_are_identical(tmp_path, two):
     done = []
-    photos = build_benchmark(tmp_path / "a", TWO, progress=lambda: done.append(1))
-    build_benchmark(tmp_path / "b", TWO)
+    photos = build_benchmark(tmp_path / "a", two, progress=lambda: done.append(1))
+    build_benchmark(tmp_path / "b", two)
     assert len(done) == 2
     assert _contents(tmp_path / "a") == _contents(tmp_path / "b")
     assert sorted(_contents(tmp_path / "a")) == [
@@ -46,32 +50,32 @@ def test_two_builds_are_identical(tmp_path, small_pictures):
     assert {truth.body for truth in truths} == {"open"}
 
 
-def test_only_what_is_missing_is_made(tmp_path, small_pictures):
-    build_benchmark(tmp_path, TWO)
+def test_only_what_is_missing_is_made(tmp_path, two):
+    build_benchmark(tmp_path, two)
     before = _contents(tmp_path)
-    assert missing_people(tmp_path, TWO) == 0
-    build_benchmark(tmp_path, TWO, progress=lambda: pytest.fail("nothing was missing"))
+    assert missing_people(tmp_path, two) == 0
+    build_benchmark(tmp_path, two, progress=lambda: pytest.fail("nothing was missing"))
     (tmp_path / "person_0000.jpg").unlink()
     (tmp_path / "person_0001_truth.npz").unlink()
-    assert missing_people(tmp_path, TWO) == 2
-    assert missing_people(tmp_path, replace(TWO, count=5)) == 5
-    build_benchmark(tmp_path, TWO)
+    assert missing_people(tmp_path, two) == 2
+    assert missing_people(tmp_path, replace(two, count=5)) == 5
+    build_benchmark(tmp_path, two)
     assert _contents(tmp_path) == before
 
 
-def test_a_larger_benchmark_begins_with_the_smaller(tmp_path, small_pictures):
-    build_benchmark(tmp_path, TWO)
+def test_a_larger_benchmark_begins_with_the_smaller(tmp_path, two):
+    build_benchmark(tmp_path, two)
     before = _contents(tmp_path)
-    photos = build_benchmark(tmp_path, replace(TWO, count=3))
+    photos = build_benchmark(tmp_path, replace(two, count=3))
     assert len(photos) == 3
     assert _contents(tmp_path).items() >= before.items()
-    assert build_benchmark(tmp_path, TWO) == photos[:2]
+    assert build_benchmark(tmp_path, two) == photos[:2]
 
 
-def test_another_seed_or_version_is_made_anew(tmp_path, small_pictures, monkeypatch):
-    build_benchmark(tmp_path, TWO)
+def test_another_seed_or_version_is_made_anew(tmp_path, two, monkeypatch):
+    build_benchmark(tmp_path, two)
     before = _contents(tmp_path)
-    one = BenchmarkOptions(count=1, seed=1)
+    one = replace(two, count=1, seed=1)
     assert missing_people(tmp_path, one) == 1
     build_benchmark(tmp_path, one)
     after = _contents(tmp_path)
@@ -81,8 +85,8 @@ def test_another_seed_or_version_is_made_anew(tmp_path, small_pictures, monkeypa
     assert missing_people(tmp_path, one) == 1
 
 
-def test_processes_make_the_same_people(tmp_path, small_pictures, monkeypatch):
-    """In threads, which see the small sizes; what processes are sent must be picklable."""
+def test_processes_make_the_same_people(tmp_path, two, monkeypatch):
+    """In threads, which start quickly; what processes are sent must be picklable."""
     sent = []
 
     class Pool(ThreadPoolExecutor):
@@ -96,29 +100,31 @@ def test_processes_make_the_same_people(tmp_path, small_pictures, monkeypatch):
 
     monkeypatch.setattr(demo.open_benchmark, "ProcessPoolExecutor", Pool)
     made = []
-    build_benchmark(tmp_path / "a", TWO, workers=2, progress=lambda: made.append(1))
-    build_benchmark(tmp_path / "b", TWO)
+    build_benchmark(tmp_path / "a", two, workers=2, progress=lambda: made.append(1))
+    build_benchmark(tmp_path / "b", two)
     assert (len(made), len(sent)) == (2, 1)
     assert _contents(tmp_path / "a") == _contents(tmp_path / "b")
 
 
-def test_what_it_refuses(tmp_path):
+def test_what_it_refuses(tmp_path, two):
     with pytest.raises(InputError, match="count is 0; expected 1 to 1000"):
         build_benchmark(tmp_path, BenchmarkOptions(count=0))
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(InputError, match="holds other files than a benchmark"):
-        build_benchmark(tmp_path, TWO)
+        build_benchmark(tmp_path, two)
     assert (tmp_path / "holiday.jpg").exists()
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
-        missing_people(tmp_path, TWO)
+        missing_people(tmp_path, two)
 
 
-def test_the_manifest_names_what_pictures_depend_on():
-    manifest = manifest_of(TWO)
-    assert manifest.keys() == {
-        "version", "seed", "betas_std", "picture", "body_hash", "poses_hash"
-    }  # fmt: skip
+def test_the_manifest_names_what_pictures_depend_on(two):
+    manifest = manifest_of(BenchmarkOptions())
+    names = {"version", "seed", "betas_std", "picture", "body_hash", "poses_hash"}
+    assert manifest.keys() == names
+    assert manifest["picture"] == [640, 800]
+    effort = {"sky_directions": 6, "main_directions": 2, "map_size": 128}
+    assert manifest_of(two) == {**manifest, "picture": [96, 120], **effort}
     json.dumps(manifest)
 
 
@@ -130,14 +136,14 @@ def _people(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_proxies_without_and_with_corruption():
     poses, betas = _people(3)
     (perfect,) = synthesised_people(poses, betas, 64, None, 0)
-    assert torch.equal(perfect.proxy[:, 0].bool(), perfect.target["silhouettes"])
+    assert torch.equal(perfect.observation.silhouettes, perfect.target["silhouettes"])
     assert torch.equal(perfect.target["betas"], betas)
     augmentation = AugmentationOptions()
     (corrupted,) = synthesised_people(poses, betas, 64, augmentation, 0)
     (again,) = synthesised_people(poses, betas, 64, augmentation, 0)
     (other,) = synthesised_people(poses, betas, 64, augmentation, 1)
-    assert torch.equal(corrupted.proxy, again.proxy)
-    assert not torch.equal(corrupted.proxy, other.proxy)
+    assert torch.equal(corrupted.observation.proxy(), again.observation.proxy())
+    assert not torch.equal(corrupted.observation.proxy(), other.observation.proxy())
     assert torch.equal(corrupted.target["betas"], betas)
 
 
@@ -156,6 +162,6 @@ def test_batches_follow_one_another(monkeypatch):
     monkeypatch.setattr(demo.open_benchmark, "SYNTHESIS_BATCH", 2)
     poses, betas = _people(5)
     batches = list(synthesised_people(poses, betas, 64, AugmentationOptions(), 0))
-    assert [len(batch.proxy) for batch in batches] == [2, 2, 1]
+    assert [len(batch.observation.silhouettes) for batch in batches] == [2, 2, 1]
     found = torch.cat([batch.target["betas"] for batch in batches])
     assert torch.equal(found, betas)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from data.pose_dataset import load_poses
-from demo import build_demo, lighting, random_people
-from demo.build_demo import CAMERA_HEIGHT, HEIGHT, WIDTH
+from demo.build_demo import CAMERA_HEIGHT
 from demo.people import Clothes
+from demo.picture_options import PictureOptions
 from demo.random_people import draw_scene, neutral_body, photograph_scene, stood_up
 from renderers.rasteriser import Rasteriser
 from tests.evaluation_sets import upright_pose
@@ -18,6 +18,7 @@ from utils.paths import OPEN_POSES_VAL
 from utils.rotations import axis_angle_to_rotmat
 
 ZERO = np.zeros(10, np.float32)
+SIZE = (PictureOptions().height, PictureOptions().width)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def scenes():
     return [draw_scene(poses, 1.5, np.random.default_rng([1, index])) for index in range(12)]
 
 
-def _labels(scene, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
+def _labels(scene, size: tuple[int, int] = SIZE) -> np.ndarray:
     """(height, width) body parts by the truth: betas, rotations, cam_t and cam_k."""
     figure, body = scene.figure, neutral_body()
     output = body(torch.from_numpy(figure.betas)[None], figure.pose_rotmats[None])
@@ -41,9 +42,9 @@ def test_people_are_whole_in_the_picture_and_fill_it(scenes):
         seen = _labels(scene) > 0
         rows, columns = np.nonzero(seen)
         assert min(rows.min(), columns.min()) > 10
-        assert rows.max() < HEIGHT - 11
-        assert columns.max() < WIDTH - 11
-        assert max(np.ptp(rows) / HEIGHT, np.ptp(columns) / WIDTH) > 0.6
+        assert rows.max() < SIZE[0] - 11
+        assert columns.max() < SIZE[1] - 11
+        assert max(np.ptp(rows) / SIZE[0], np.ptp(columns) / SIZE[1]) > 0.6
 
 
 def test_both_feet_or_knees_are_drawn(scenes):
@@ -95,14 +96,10 @@ def test_who_lies_or_hovers_upside_down_does_not_stand():
         assert stood_up(ZERO, rotmats) is None
 
 
-def test_the_photograph_shows_the_person_where_the_truth_says(monkeypatch):
+def test_the_photograph_shows_the_person_where_the_truth_says():
     """A small picture of somebody painted all in one strange colour."""
-    for module in (build_demo, random_people):
-        monkeypatch.setattr(module, "WIDTH", 160)
-        monkeypatch.setattr(module, "HEIGHT", 200)
-    monkeypatch.setattr(lighting, "SKY_DIRECTIONS", 6)
-    monkeypatch.setattr(lighting, "MAIN_DIRECTIONS", 2)
-    scene = draw_scene(load_poses(OPEN_POSES_VAL), 1.5, np.random.default_rng(4))
+    picture = PictureOptions(160, 200, sky_directions=6, main_directions=2)
+    scene = draw_scene(load_poses(OPEN_POSES_VAL), 1.5, np.random.default_rng(4), picture)
     names = ("skin", "hair", "shirt", "trousers", "shoes", "stripe")
     clothes = Clothes(**dict.fromkeys(names, (0.95, 0.02, 0.02)))
     person = replace(scene.person, clothes=clothes, stool=False)

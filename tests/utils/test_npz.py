@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from utils.errors import InputError
-from utils.npz import read_npz
+from utils.npz import read_npz, read_rows
 
 
 def test_what_is_asked_for_is_read(tmp_path):
@@ -18,6 +18,23 @@ def test_what_is_missing_and_what_is_there(tmp_path):
     np.savez(tmp_path / "a.npz", shapes=np.ones(3))
     with pytest.raises(InputError, match=r"a\.npz has no poses, trans; it holds shapes"):
         read_npz(tmp_path / "a.npz", ["poses", "trans"])
+
+
+def test_rows_are_of_the_same_things(tmp_path):
+    path, shapes = tmp_path / "a.npz", {"betas": (10,), "swapped": (2,)}
+    np.savez(path, betas=np.ones((3, 10)), swapped=np.ones((3, 2), bool), other=np.ones(1))
+    assert {name: len(rows) for name, rows in read_rows(path, shapes).items()} == {
+        "betas": 3, "swapped": 3
+    }  # fmt: skip
+    np.savez(path, betas=np.ones((3, 10)), swapped=np.ones((2, 2)))
+    with pytest.raises(InputError, match=r"swapped has shape \(2, 2\); expected \(3, 2\)"):
+        read_rows(path, shapes)
+    np.savez(path, betas=np.float32(1), swapped=np.ones((1, 2)))
+    with pytest.raises(InputError, match=r"betas has shape \(\); expected \(1, 10\)"):
+        read_rows(path, shapes)
+    np.savez(path, betas=np.full((3, 10), np.inf), swapped=np.ones((3, 2)))
+    with pytest.raises(InputError, match="betas has values that are not finite numbers"):
+        read_rows(path, shapes)
 
 
 def test_files_that_are_no_npz(tmp_path):
