@@ -36,6 +36,23 @@ def project_weak_perspective(points3d: Tensor, cam_wp: Tensor) -> Tensor:
     return scale * (points3d[..., :2] + shift)
 
 
+def fit_weak_perspective(points3d: Tensor, points_norm: Tensor) -> Tensor:
+    """The weak-perspective camera that pictures points best, by least squares.
+
+    Args:
+        points3d: (B, N, 3) metres, camera axes, body origin; not all in one place.
+        points_norm: (B, N, 2) where they are seen, normalised image coordinates.
+
+    Returns:
+        (B, 3) scale, tx, ty; see `project_weak_perspective`.
+    """
+    flat = points3d[..., :2]
+    means = flat.mean(dim=1), points_norm.mean(dim=1)
+    centred, seen = flat - means[0][:, None], points_norm - means[1][:, None]
+    scale = (centred * seen).sum(dim=(1, 2)) / centred.square().sum(dim=(1, 2))
+    return torch.cat([scale[:, None], means[1] / scale[:, None] - means[0]], dim=1)
+
+
 def project_perspective(points3d_cam: Tensor, cam_k: Tensor) -> Tensor:
     """Pinhole projection.
 

@@ -1,6 +1,7 @@
 import torch
 
 from utils.cameras import (
+    fit_weak_perspective,
     norm_to_pixels,
     perspective_intrinsics,
     pixels_to_norm,
@@ -24,6 +25,13 @@ def test_weak_perspective_by_hand():
         torch.tensor([[[1.0, -1, 7]]]), torch.tensor([[2.0, 0.5, 0.25]])
     )
     assert found.tolist() == [[[3.0, -1.5]]]
+
+
+def test_the_camera_that_pictured_points_is_found():
+    cam_wp = torch.tensor([[0.9, 0.1, -0.3], [1.4, 0.0, 0.2]])
+    points = torch.rand(2, 17, 3)
+    found = fit_weak_perspective(points, project_weak_perspective(points, cam_wp))
+    torch.testing.assert_close(found, cam_wp)
 
 
 def test_perspective_by_hand():
