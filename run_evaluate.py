@@ -3,10 +3,12 @@
     python run_evaluate.py
     python run_evaluate.py --dataset ssp3d --path path/to/ssp_3d
     python run_evaluate.py --dataset 3dpw --path data/3dpw --silh_from mediapipe
+    python run_evaluate.py --checkpoint old.tar new.tar
 
 The open benchmark (default) needs no download: its people are rendered the first time, which takes
 a while, and kept. Each source of proxies (perfect, corrupted, the dataset's own, each detector) is
-a column of the table that is printed. Into the output folder go
+a column of the table that is printed; of several checkpoints, each has its own columns. Into the
+output folder go
     summary.md      that table: means with 95 % bootstrap intervals
     summary.json    the same and more, for programs
     per_frame.csv   every metric of every person
@@ -29,6 +31,7 @@ from utils.files import check_writable
 from utils.paths import ADDITIONAL, CHECKPOINTS, DATA, DEFAULT_CHECKPOINT, OUTPUT
 
 if TYPE_CHECKING:
+    from models.checkpoints import Predictor
     from predict.evaluation import Evaluator
     from predict.evaluation_report import Results
     from predict.evaluation_sources import PhotoSource, ProxySource
@@ -48,7 +51,9 @@ class EvaluateOptions:
 
     dataset: Literal["open", "ssp3d", "3dpw"] = "open"
     path: Path | None = None  # the dataset's folder; None: data/open_benchmark, made if need be
-    checkpoint: Path = DEFAULT_CHECKPOINT  # weights of the regressor
+    checkpoint: tuple[Path, ...] = (DEFAULT_CHECKPOINT,)  # weights of the regressor; or of several
+    rounds: int | None = None  # of feedback, where networks have any; None: what validated best
+    refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
     # "dataset" (its own silhouettes and joints) and names of detectors; none given: for open all
     # that there are, else "dataset"
     silh_from: tuple[str, ...] = ()
@@ -69,7 +74,7 @@ def main() -> None:
 
 
 def evaluate(options: EvaluateOptions, additional: Path = ADDITIONAL) -> dict[str, Any]:
-    """Evaluates a checkpoint, writes the results and prints the table.
+    """Evaluates checkpoints on the same people, writes the results and prints the table.
 
     Args:
         options: what to evaluate on what.
@@ -82,7 +87,6 @@ def evaluate(options: EvaluateOptions, additional: Path = ADDITIONAL) -> dict[st
         InputError: something is missing or does not fit together.
     """
     # Imported here so that --help and mistakes in the options are answered at once.
-    from models.checkpoints import load_predictor
     from predict.evaluation import Evaluator
     from predict.evaluation_report import summarise
     from predict.true_people import Truth
@@ -90,31 +94,33 @@ def evaluate(options: EvaluateOptions, additional: Path = ADDITIONAL) -> dict[st
 
     check_options(options)
     device = choose_device(options.device)
-    predictor = load_predictor(options.checkpoint, device, additional=additional)
-    check_body(options, predictor.body_model.identity)
+    predictors = load_predictors(options, device, additional)
     detectors = build_detectors(options, device)
     frames = load_frames(options)
     check_own_proxies(options, detectors, frames)
     truth = Truth(true_bodies(options, frames, additional), device)
-    evaluator = Evaluator(predictor, truth, device)
-    if not evaluator.same_mesh:
-        print("The checkpoint's body has another mesh than the truth's: joints alone are compared.")
-
-    sources = build_sources(options, evaluator, detectors, frames)
-    results, seconds = run_sources(options, evaluator, sources, frames)
+    evaluators = {name: Evaluator(each, truth, device) for name, each in predictors.items()}
+    sources: dict[str, Sources] = {}
+    results, seconds = {}, {}
+    for name, evaluator in evaluators.items():
+        if not evaluator.same_mesh:
+            print(f"{name}'s body has another mesh than the truth's: joints alone are compared.")
+        prefix = f"{name}, " if len(evaluators) > 1 else ""
+        sources[name] = build_sources(options, evaluator, detectors, frames, prefix)
+        found, took = run_sources(options, evaluator, sources[name], frames, prefix)
+        results.update(found)
+        seconds.update(took)
     bmis = truth.bmis(frames)
     summary = {
         "dataset": options.dataset,
-        "checkpoint": str(options.checkpoint),
-        "epoch": predictor.epoch,
-        "body": predictor.body_model.identity,
-        "image_size": predictor.image_size,
+        **describe_checkpoints(options, predictors),
         "seconds": seconds,
         "detectors_missing": {k: v for k, v in detectors.items() if isinstance(v, str)},
         **summarise(results, bmis, options.seed),
     }
     write_results(options, summary, results, bmis)
-    draw_worst_cases(options, evaluator, sources, results, frames)
+    for name, evaluator in evaluators.items():
+        draw_worst_cases(options, evaluator, sources[name], results, frames)
     print(f"results are in {options.output}")
     return summary
 
@@ -130,18 +136,61 @@ def check_options(options: EvaluateOptions) -> None:
             )
     if options.worst_by not in ("", *METRICS):
         raise InputError(f"--worst-by {options.worst_by}: expected one of {', '.join(METRICS)}")
+    names = [path.stem for path in options.checkpoint]
+    if not names:
+        raise InputError("--checkpoint names no file; expected one or more")
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"--checkpoint names several files {max(names, key=names.count)}; columns are told "
+            "apart by these names, so give each file its own"
+        )
     if options.path is None and options.dataset != "open":
         raise InputError(f"--dataset {options.dataset} needs --path, the folder of the dataset")
     check_writable(options.output)
 
 
-def check_body(options: EvaluateOptions, identity: dict[str, Any]) -> None:
-    """Raises InputError where nothing could be compared."""
-    if options.dataset == "open" and identity["name"] != "open":
-        raise InputError(
-            f"{options.checkpoint} is for the body {identity['name']}, but the open benchmark "
-            "shows open bodies; use --dataset ssp3d or 3dpw"
+def load_predictors(
+    options: EvaluateOptions, device: Any, additional: Path
+) -> dict[str, "Predictor"]:
+    """The checkpoints by the names of their files.
+
+    Raises:
+        InputError: a checkpoint cannot be read, or nothing could be compared.
+    """
+    from models.checkpoints import load_predictor
+
+    predictors: dict[str, Predictor] = {}
+    for path in options.checkpoint:
+        predictor = load_predictor(
+            path, device, additional=additional, rounds=options.rounds, refine=options.refine
         )
+        body = predictor.body_model.identity["name"]
+        if options.dataset == "open" and body != "open":
+            raise InputError(
+                f"{path} is for the body {body}, but the open benchmark shows open bodies; "
+                "use --dataset ssp3d or 3dpw"
+            )
+        predictors[path.stem] = predictor
+    return predictors
+
+
+def describe_checkpoints(
+    options: EvaluateOptions, predictors: dict[str, "Predictor"]
+) -> dict[str, Any]:
+    """What was evaluated, for summary.json; several checkpoints are told apart by their names."""
+    described = {
+        name: {
+            "checkpoint": str(path),
+            "epoch": predictor.epoch,
+            "body": predictor.body_model.identity,
+            "image_size": predictor.image_size,
+        }
+        for path, (name, predictor) in zip(options.checkpoint, predictors.items(), strict=True)
+    }
+    if len(described) == 1:
+        (only,) = described.values()
+        return only
+    return {"checkpoints": described}
 
 
 def build_detectors(options: EvaluateOptions, device: Any) -> dict[str, Any]:
@@ -235,8 +284,9 @@ def build_sources(
     evaluator: "Evaluator",
     detectors: dict[str, Any],
     frames: list["Frame"],
+    prefix: str,
 ) -> "Sources":
-    """What the columns of the table are made from."""
+    """What the columns of the table are made from; a prefix tells the checkpoint."""
     from augmentation.options import AugmentationOptions
     from predict.evaluation_sources import PhotoSource, ProxySource
 
@@ -245,9 +295,9 @@ def build_sources(
         if name == DATASET and options.dataset == "open":
             for kind, augmentation in (("perfect", None), ("corrupted", AugmentationOptions())):
                 pictures = open_pictures(evaluator, frames, augmentation)
-                sources[f"{kind} proxies"] = ProxySource(evaluator, pictures)
+                sources[f"{prefix}{kind} proxies"] = ProxySource(evaluator, pictures)
         elif not isinstance(detector, str):
-            sources[name] = PhotoSource(evaluator, detector)
+            sources[prefix + name] = PhotoSource(evaluator, detector)
     return sources
 
 
@@ -269,13 +319,17 @@ def open_pictures(evaluator: "Evaluator", frames: list["Frame"], augmentation: A
         seen, true = (
             synthesised_people(poses, betas, size, augmentation, CORRUPTION_SEED) for size in sizes
         )
-        return ((one.proxy, other.target) for one, other in zip(seen, true, strict=True))
+        return ((one.observation, other.target) for one, other in zip(seen, true, strict=True))
 
     return pictures
 
 
 def run_sources(
-    options: EvaluateOptions, evaluator: "Evaluator", sources: "Sources", frames: list["Frame"]
+    options: EvaluateOptions,
+    evaluator: "Evaluator",
+    sources: "Sources",
+    frames: list["Frame"],
+    prefix: str,
 ) -> tuple["Results", dict[str, float]]:
     """Outcomes and seconds by source, that of the mean body last."""
     from tqdm import tqdm
@@ -286,7 +340,7 @@ def run_sources(
         with tqdm(total=len(frames), desc=name, unit="person", disable=None) as progress:
             results[name] = source.evaluate(frames, options.batch_size, progress.update)
         seconds[name] = round(time.perf_counter() - started, 2)
-    results[MEAN] = evaluator.evaluate_mean(frames, options.batch_size)
+    results[prefix + MEAN] = evaluator.evaluate_mean(frames, options.batch_size)
     return results, seconds
 
 
@@ -323,7 +377,8 @@ def draw_worst_cases(
             prediction, photos = source.predict(frames, rows)
             outcomes = [results[name][row] for row in rows]
             picture = drawer.sheet(outcomes, prediction, photos)
-            write_image(options.output / f"worst_{name.replace(' ', '_')}.png", picture)
+            file = f"worst_{name.replace(', ', '_').replace(' ', '_')}.png"
+            write_image(options.output / file, picture)
 
 
 if __name__ == "__main__":

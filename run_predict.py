@@ -43,6 +43,8 @@ class PredictOptions:
     gender: Literal["neutral", "male", "female"] | None = (
         None  # of the body; None: the checkpoint's
     )
+    rounds: int | None = None  # of feedback, where the network has any; None: what validated best
+    refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
     silh_from: str = "mediapipe"  # detector: mediapipe, maskrcnn, pointrend or densepose
     detector_weights: Path = CHECKPOINTS  # folder with the weights of those that need some
     people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
@@ -103,7 +105,14 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
 
     device = choose_device(device_name)
     leave_cores_to_other_stages()
-    predictor = load_predictor(options.checkpoint, device, options.body, options.gender)
+    predictor = load_predictor(
+        options.checkpoint,
+        device,
+        options.body,
+        options.gender,
+        rounds=options.rounds,
+        refine=options.refine,
+    )
     body = predictor.body_model
     everyone = options.people == "all"
     writer = ResultWriter(

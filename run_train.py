@@ -16,23 +16,37 @@ from tqdm import tqdm
 from tyro.conf import arg
 
 from augmentation.body import draw_betas
+from augmentation.detector import read_detector_errors
 from augmentation.options import AugmentationOptions
+from data.observed_people import ObservedPairs, read_observed_people
 from data.pose_dataset import load_poses
 from data.synthesis import CameraOptions, Synthesiser
 from losses.multi_task import LossOptions, MultiTaskLoss
 from models.body_model import BodyModel, MeanParameters, read_mean_parameters
-from models.checkpoints import check_same_body, read_checkpoint, regressor_of
-from models.regressor import IEF_ITERATIONS, Regressor
+from models.checkpoints import (
+    check_same_body,
+    load_regressor,
+    network_options_of,
+    read_checkpoint,
+)
+from models.networks import (
+    Network,
+    NetworkOptions,
+    build_network,
+    describe_network,
+    differing_options,
+    network_options_from,
+)
 from train.checkpoints import LAST, resume, save_epoch
 from train.distributed import ALONE, Ranks, joined_ranks
 from train.logging import RunLog
-from train.run_options import check_ranges, differences, storable
+from train.run_options import check_ranges, storable
 from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions, epoch_length
 from utils.command_line import parse_options, run_script
-from utils.devices import choose_device, network_dtype
+from utils.devices import choose_device
 from utils.errors import InputError
 from utils.files import check_writable
-from utils.paths import EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
+from utils.paths import DETECTOR_ERRORS, EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
 from utils.torchrun import Process
 
 DRY_RUN_STEPS = 20
@@ -45,23 +59,23 @@ Gender = Annotated[Literal["neutral", "male", "female"], arg(aliases=["--gender"
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Where poses come from and how large the pictures are."""
+    """Where poses come from, people that a detector saw, and how large the pictures are."""
 
     train_poses: tuple[Path, ...] = (OPEN_POSES_TRAIN,)  # npz files, concatenated
     val_poses: tuple[Path, ...] = (OPEN_POSES_VAL,)
     val_shapes: Literal["drawn", "file"] = "drawn"  # drawn as in training (once), or the npz's own
+    observed_people: tuple[Path, ...] = ()  # npz files of demo/observe_people.py to train on too
+    observed_share: float = 0.4  # of each batch that is taken from them, if there are any
     image_size: int = 256  # side of the network's input, pixels
     renderer: Literal["own", "nmr"] = "own"  # nmr: neural_renderer, if you have it; same rules
 
 
 @dataclass(frozen=True)
-class ModelOptions:
-    """The body and the network."""
+class ModelOptions(NetworkOptions):
+    """The body and the network; which networks there are is said in models/networks.py."""
 
     body: Body = "open"  # open is shipped; smpl takes your licensed files
     gender: Gender = "neutral"  # of the body, and so of everybody trained on
-    resnet_layers: Literal[18, 50] = 18
-    ief_iterations: int = IEF_ITERATIONS
     init_from: Path | None = None  # checkpoint whose weights training starts from
 
 
@@ -113,9 +127,9 @@ def train(options: Options, device: torch.device, ranks: Ranks) -> None:
 
     start_folder(options)
     if options.resume:
-        checkpoint = resume(trainer, options.output)
+        changed = resume(trainer, storable(asdict(options)), options.output)
         say(ranks, f"resumed after epoch {trainer.epoch}")
-        for line in differences(checkpoint.get("options", {}), storable(asdict(options))):
+        for line in changed:
             say(ranks, line)
     log = RunLog(options.output, trainer.epoch) if ranks.is_first else None
     bar = partial(tqdm, dynamic_ncols=True, disable=not ranks.is_first)
@@ -152,7 +166,7 @@ def build_trainer(options: Options, device: torch.device, ranks: Ranks = ALONE) 
     body_model = BodyModel.load(model.body, model.gender)
     mean = read_mean_parameters(model.body)
     if model.init_from is None:
-        regressor = Regressor(mean, model.resnet_layers, model.ief_iterations)
+        regressor = build_network(model, mean, body_model)
     else:
         regressor = starting_regressor(model, body_model, mean)
     data = options.data
@@ -161,33 +175,46 @@ def build_trainer(options: Options, device: torch.device, ranks: Ranks = ALONE) 
             f"--data.renderer nmr draws on CUDA alone, and this run is on {device}; "
             "choose --data.renderer own"
         )
-    dtype = network_dtype(options.training.precision, device)
+    errors = None
+    if options.augmentation.detector != "published":
+        errors = read_detector_errors(DETECTOR_ERRORS)
     synthesiser = Synthesiser(
-        body_model, mean.betas, data.image_size, options.camera, data.renderer, dtype
+        body_model, mean.betas, data.image_size, options.camera, data.renderer, errors
     )
     try:
         criterion = MultiTaskLoss(options.loss, ranks.mean)
     except ValueError as error:
         raise InputError(str(error)) from error
-    return Trainer(regressor, synthesiser, criterion, options.training, device, ranks)
+    observed = load_observed(data, body_model)
+    return Trainer(regressor, synthesiser, criterion, options.training, device, ranks, observed)
 
 
-def starting_regressor(
-    model: ModelOptions, body_model: BodyModel, mean: MeanParameters
-) -> Regressor:
+def load_observed(data: DataOptions, body_model: BodyModel) -> ObservedPairs | None:
+    """People as a detector saw them, if the options name any."""
+    if not data.observed_people:
+        return None
+    body_hash = body_model.identity["hash"]
+    return read_observed_people(
+        data.observed_people, data.image_size, body_hash, data.observed_share
+    )
+
+
+def starting_regressor(model: ModelOptions, body_model: BodyModel, mean: MeanParameters) -> Network:
     """The network of an earlier checkpoint, which must have been trained for the same body."""
     checkpoint = read_checkpoint(model.init_from)
     if "body" in checkpoint:
         check_same_body(checkpoint["body"], body_model, model.init_from)
     checkpoint.setdefault("mean_parameters", mean._asdict())
-    regressor = regressor_of(checkpoint, model.init_from)
-    found = (regressor.resnet_layers, regressor.ief_module.iterations)
-    if found != (model.resnet_layers, model.ief_iterations):
+    found = network_options_of(checkpoint, model.init_from)
+    wanted = network_options_from(storable(asdict(model)))
+    if found != wanted:
         raise InputError(
-            f"{model.init_from} holds a ResNet-{found[0]} with {found[1]} IEF iterations, but the "
-            f"options ask for a ResNet-{model.resnet_layers} with {model.ief_iterations}; give "
-            f"--model.resnet-layers {found[0]} --model.ief-iterations {found[1]}"
+            f"{model.init_from} holds a {describe_network(found)}, but the options ask for a "
+            f"{describe_network(wanted)}; give {' '.join(differing_options(found, wanted))}"
         )
+    regressor = load_regressor(checkpoint, body_model, model.init_from)
+    if model.regressor == "feedback":
+        regressor.rounds = model.feedback.rounds
     return regressor
 
 
@@ -208,11 +235,15 @@ def describe(options: Options, trainer: Trainer, train_count: int, val_count: in
     """Says what is about to happen."""
     training, identity = options.training, trainer.synthesiser.body_model.identity
     samples = epoch_length(training, train_count)
+    observed = ""
+    if trainer.observed is not None:
+        share = trainer.observed.share
+        observed = f" and {len(trainer.observed)} observed people for {share:.0%} of each batch"
     devices = f"{trainer.ranks.size} processes" if trainer.ranks.size > 1 else trainer.device
     say(
         trainer.ranks,
-        f"{train_count} training and {val_count} validation poses; body {identity['name']} "
-        f"({identity['gender']}); ResNet-{options.model.resnet_layers} at "
+        f"{train_count} training and {val_count} validation poses{observed}; "
+        f"body {identity['name']} ({identity['gender']}); {describe_network(options.model)} at "
         f"{options.data.image_size} x {options.data.image_size} on {devices}; "
         f"{training.epochs} epochs of {samples} samples in batches of {training.batch_size}; "
         f"output to {options.output}",

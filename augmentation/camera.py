@@ -15,6 +15,13 @@ from utils.proxy import REFERENCE_SIZE
 _CUT_PLACES = (0.0, 0.2, 0.3, 0.5, 1.0)
 
 
+class NearCamera(NamedTuple):
+    """Cameras that stand near people, where perspective shows."""
+
+    near: Tensor  # (B,) bool, whom
+    distance: Tensor  # (B,) metres
+
+
 class CropVariation(NamedTuple):
     """How a crop departs from the standard one."""
 
@@ -27,6 +34,21 @@ def draw_camera_shift(options: AugmentationOptions, batch: int, generator: Gener
     shift = normal((batch, 3), generator) * options.cam_xy_std
     shift[:, 2] = uniform((batch,), options.cam_z_range, generator)
     return shift
+
+
+def draw_near_camera(options: AugmentationOptions, batch: int, generator: Generator) -> NearCamera:
+    """Who is pictured from nearby, and from how far; the inverse of the distance is uniform."""
+    near = happens((batch,), options.near, generator)
+    least, most = options.near_distances
+    middle, half = (1 / least + 1 / most) / 2, (1 / least - 1 / most) / 2
+    return NearCamera(near, 1 / (middle + uniform((batch,), half, generator)))
+
+
+def apply_near_camera(cam_t: Tensor, camera: NearCamera) -> Tensor:
+    """Brings the near cameras to their distance: (B, 3) metres from camera to body."""
+    return torch.cat(
+        [cam_t[:, :2], torch.where(camera.near, camera.distance, cam_t[:, 2])[:, None]], dim=1
+    )
 
 
 def draw_crop_variation(

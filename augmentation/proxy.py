@@ -30,7 +30,29 @@ def draw_corruption(options: AugmentationOptions, batch: int, generator: Generat
     half = options.occlude_side / REFERENCE_SIZE / 2 * occluded
     shift = uniform((batch, len(COCO17), 2), options.joint_noise / REFERENCE_SIZE, generator)
     dropped = happens((batch, len(COCO17)), options.joint_dropout, generator)
-    return Corruption(removed, torch.cat([centre - half, centre + half], dim=1), shift, dropped)
+    boxes = torch.cat([centre - half, centre + half], dim=1)
+    if options.corrupt < 1 or options.detector != "published":
+        affected = choose_published(options, batch, generator.device)
+        removed, dropped = removed & affected[:, None], dropped & affected[:, None]
+        boxes, shift = boxes * affected[:, None], shift * affected[:, None, None]
+    return Corruption(removed, boxes, shift, dropped)
+
+
+def count_errors(options: AugmentationOptions, batch: int) -> tuple[int, int]:
+    """How many people of a batch have a detector's measured errors, and how many have any.
+
+    The order of a batch means nothing: the first have measured errors, then come those with the
+    published ones, and the last have none.
+    """
+    measured = 0 if options.detector == "published" else round(batch * options.detector_share)
+    return measured, max(measured, round(batch * options.corrupt))
+
+
+def choose_published(options: AugmentationOptions, batch: int, device: torch.device) -> Tensor:
+    """(B,) bool: who has the published errors."""
+    measured, any_errors = count_errors(options, batch)
+    place = torch.arange(batch, device=device)
+    return (place >= measured) & (place < any_errors)
 
 
 def corrupted_silhouettes(part_segmentation: Tensor, corruption: Corruption) -> Tensor:

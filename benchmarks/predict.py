@@ -41,7 +41,7 @@ from predict.people import (
     predict_photos,
     read_photo,
 )
-from predict.pipeline import place_in_photos, prepare_proxies
+from predict.pipeline import observe_people, place_in_photos
 from predict.results import DrawnPhoto, ResultWriter, draw_photos
 from predict.truth import TruthComparer
 from renderers.rasteriser import Rasteriser
@@ -138,8 +138,8 @@ class Stages:
 
     @torch.inference_mode()
     def _regress(self, people: list[Detection]) -> tuple[BodyParameters, torch.Tensor]:
-        batch = prepare_proxies(people, self._predictor.image_size, self.device)
-        parameters = self._predictor.regressor(batch.proxy)
+        batch = observe_people(people, self._predictor.image_size, self.device)
+        parameters = self._predictor.regressor(batch.observation)
         parameters.cam_wp.cpu()  # waits for the device
         return parameters, batch.crops
 

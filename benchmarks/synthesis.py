@@ -72,9 +72,7 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     mean_betas = read_mean_parameters("open").betas
     dtype = network_dtype(options.precision, device)
     batch, size = options.batch_size, options.image_size
-    synthesiser = Synthesiser(
-        BodyModel.load("open"), mean_betas, size, CameraOptions(), proxy_dtype=dtype
-    ).to(device)
+    synthesiser = Synthesiser(BodyModel.load("open"), mean_betas, size, CameraOptions()).to(device)
     poses = torch.from_numpy(load_poses(OPEN_POSES_VAL).poses[:batch]).to(device)
 
     # What each stage starts from.

@@ -22,7 +22,7 @@ from data.pose_dataset import load_poses
 from data.synthesis import CameraOptions, Synthesiser
 from losses.multi_task import MultiTaskLoss
 from models.body_model import BodyModel, read_mean_parameters
-from models.regressor import Regressor
+from models.networks import NetworkOptions, build_network, describe_network
 from train.trainer import Trainer, TrainingOptions
 from utils.command_line import parse_options, run_script
 from utils.devices import Precision, autocast, choose_device, network_dtype
@@ -35,7 +35,7 @@ class BenchmarkOptions:
 
     batch_size: int = 32
     image_size: int = 256  # pixels
-    resnet_layers: int = 18
+    network: NetworkOptions = NetworkOptions()  # --network.regressor feedback: the other one
     rounds: int = 10  # each times every stage once
     precision: Precision = "auto"  # of the network: bf16, fp32; auto: as in training
     compile: str = ""  # torch.compile's backend for the network; empty: none
@@ -52,8 +52,9 @@ def main(options: BenchmarkOptions) -> None:
     timings = time_in_turns(build_stages(options, device), options.rounds, device)
     on = machine(device)
     print(
-        f"ResNet-{options.resnet_layers}, batch {options.batch_size} at {options.image_size} x "
-        f"{options.image_size}, {network_dtype(options.precision, device)}, {on['device']}, "
+        f"{describe_network(options.network)}, batch {options.batch_size} at "
+        f"{options.image_size} x {options.image_size}, "
+        f"{network_dtype(options.precision, device)}, {on['device']}, "
         f"{on['cpu_threads']} CPU threads"
     )
     for name, timing in timings.items():
@@ -79,21 +80,23 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     mean = read_mean_parameters("open")
     dtype = network_dtype(options.precision, device)
     synthesiser = Synthesiser(
-        BodyModel.load("open"), mean.betas, options.image_size, CameraOptions(), proxy_dtype=dtype
+        BodyModel.load("open"), mean.betas, options.image_size, CameraOptions()
     )
     training = TrainingOptions(
         batch_size=options.batch_size, precision=options.precision, compile=options.compile
     )
-    regressor = Regressor(mean, options.resnet_layers)
+    body_model = synthesiser.body_model
+    regressor = build_network(options.network, mean, body_model)
     trainer = Trainer(regressor, synthesiser, MultiTaskLoss(), training, device)
     poses = torch.from_numpy(load_poses(OPEN_POSES_VAL).poses[: options.batch_size]).to(device)
     augmentation, generator = AugmentationOptions(), torch.Generator(device).manual_seed(0)
-    proxy = trainer.synthesiser(poses, augmentation, generator).proxy
+    observation = trainer.synthesiser(poses, augmentation, generator).observation
 
     def network_alone() -> None:
         with autocast(device, dtype):
-            parameters = trainer.regressor(proxy)
+            estimates = trainer.regressor.estimates(observation)
         trainer.optimiser.zero_grad(set_to_none=True)
+        parameters = [tensor for estimate in estimates for tensor in estimate]
         sum(tensor.square().mean() for tensor in parameters).backward()
         trainer.optimiser.step()
 

@@ -11,14 +11,29 @@ from torch import Generator, Tensor, nn
 
 from augmentation.body import draw_betas, draw_vertex_noise
 from augmentation.camera import (
+    apply_near_camera,
     apply_truncation,
     draw_camera_shift,
     draw_crop_variation,
+    draw_near_camera,
     draw_truncation,
 )
+from augmentation.detector import (
+    DetectorErrors,
+    apply_to_distances,
+    apply_to_joints,
+    draw_detector_errors,
+    measure_facing,
+)
 from augmentation.options import AugmentationOptions
-from augmentation.proxy import corrupt_joints, corrupted_silhouettes, draw_corruption
-from models.body_model import BodyModel
+from augmentation.pose import draw_pose_variation, vary_poses
+from augmentation.proxy import (
+    corrupt_joints,
+    corrupted_silhouettes,
+    count_errors,
+    draw_corruption,
+)
+from models.body_model import BodyModel, BodyOutput
 from renderers.nmr_renderer import NmrRenderer
 from renderers.rasteriser import Rasteriser
 from utils.cameras import perspective_intrinsics, pixels_to_norm, project_perspective
@@ -30,8 +45,10 @@ from utils.crops import (
     points_to_crops,
     square_crops,
 )
+from utils.distances import signed_distances
 from utils.joints import COCO17_IN_90, LSP14_IN_90
-from utils.proxy import inside_image, make_proxy
+from utils.observation import Observation
+from utils.proxy import inside_image
 from utils.rotations import axis_angle_to_rotmat
 
 # What draws the bodies, by the name that `--data.renderer` takes.
@@ -50,8 +67,16 @@ class CameraOptions:
 class SyntheticBatch(NamedTuple):
     """What the network sees, and what it should say."""
 
-    proxy: Tensor  # (B, 18, S, S)
+    observation: Observation
     target: dict[str, Tensor]
+
+    def joined(self, other: "SyntheticBatch") -> "SyntheticBatch":
+        """The people of both, with those targets that the other has."""
+        pairs = zip(self.observation, other.observation, strict=True)
+        return SyntheticBatch(
+            Observation(*map(torch.cat, pairs)),
+            {name: torch.cat([self.target[name], more]) for name, more in other.target.items()},
+        )
 
 
 class View(NamedTuple):
@@ -62,7 +87,7 @@ class View(NamedTuple):
 
 
 class Synthesiser(nn.Module):
-    """Renders posed bodies into the proxy representation, a batch at a time, on one device.
+    """Renders posed bodies into observations, a batch at a time, on one device.
 
     Args:
         body_model: whose bodies are rendered.
@@ -70,7 +95,7 @@ class Synthesiser(nn.Module):
         image_size: side S of the crop, pixels.
         camera: of the synthetic pictures.
         renderer: one of `RENDERERS`.
-        proxy_dtype: of the proxy; what the network computes in saves it a conversion.
+        detector_errors: which augmentation with a detector's measured errors draws from.
 
     Raises:
         InputError: the renderer's library is missing.
@@ -83,14 +108,14 @@ class Synthesiser(nn.Module):
         image_size: int,
         camera: CameraOptions,
         renderer: str = "own",
-        proxy_dtype: torch.dtype = torch.float32,
+        detector_errors: DetectorErrors | None = None,
     ):
         """Takes the body model's faces and part labels for rendering."""
         super().__init__()
         self.body_model = body_model
         self.image_size = image_size
-        self.proxy_dtype = proxy_dtype
         self.rasteriser = RENDERERS[renderer](body_model.faces, body_model.face_parts, image_size)
+        self.detector_errors = detector_errors
         self.register_buffer("mean_betas", mean_betas.clone(), persistent=False)
         cam_k = perspective_intrinsics(camera.focal_length, camera.frame_size, mean_betas)
         self.register_buffer("cam_k", cam_k, persistent=False)
@@ -114,19 +139,14 @@ class Synthesiser(nn.Module):
             betas: (B, 10) shapes; None draws them when there is augmentation, else takes the mean.
 
         Returns:
-            The proxy, and targets as `losses` and `metrics` name them; pixels are the crop's.
+            The observation, and targets as `losses` and `metrics` name them; pixels are the crop's.
         """
         if betas is None:
-            betas = self.mean_betas.expand(len(poses), -1)
-            if augmentation is not None:
-                betas = draw_betas(augmentation, self.mean_betas, len(poses), generator)
-        pose_rotmats = axis_angle_to_rotmat(poses.unflatten(1, (-1, 3)))
+            betas = self._choose_betas(len(poses), augmentation, generator)
+        pose_rotmats = _choose_poses(poses, augmentation, generator)
         body = self.body_model(betas, pose_rotmats)
         cam_t = self._choose_camera(len(poses), augmentation, generator)
-        rendered_cam = body.vertices + cam_t[:, None]
-        if augmentation is not None:
-            noise = draw_vertex_noise(augmentation, *rendered_cam.shape[:2], generator)
-            rendered_cam[..., :2] += noise
+        rendered_cam = _ragged(body.vertices + cam_t[:, None], augmentation, generator)
         view = self.choose_view(rendered_cam, augmentation, generator)
 
         cam_k = crop_intrinsics(self.cam_k, view.crops, self.image_size)
@@ -136,27 +156,57 @@ class Synthesiser(nn.Module):
         parts = self.rasteriser.part_segmentation(rendered_cam, cam_k)
         if augmentation is not None and augmentation.truncate > 0:
             parts = parts * _frame_mask(view.frame, self.image_size)
-        silhouettes = parts.bool()
-
-        target = {
-            "vertices": body.vertices,
-            "tpose_vertices": body.tpose_vertices,
-            "joints3d": pick(body.joints3d, LSP14_IN_90),
-            "pose_rotmats": pose_rotmats,
-            "betas": betas,
-            "joints2d_px": joints2d_px,
-            "joints2d_norm": pixels_to_norm(joints2d_px, self.image_size),
-            "visibility": visibility,
-            "silhouettes": silhouettes,
-        }
+        observation = Observation(parts.bool(), joints2d_px, visibility.float())
         if augmentation is not None:
-            corruption = draw_corruption(augmentation, len(poses), generator)
-            silhouettes = corrupted_silhouettes(parts, corruption)
-            joints2d_px, visibility = corrupt_joints(
-                joints2d_px, visibility, corruption, self.image_size
-            )
-        proxy = make_proxy(silhouettes, joints2d_px, visibility, self.proxy_dtype)
-        return SyntheticBatch(proxy, target)
+            facing = measure_facing(body.joints3d)
+            observation = self._detect(observation, parts, view, facing, augmentation, generator)
+        target = {
+            **body_targets(body, betas, pose_rotmats),
+            **joint_targets(joints2d_px, visibility, self.image_size),
+            "silhouettes": parts.bool(),
+        }
+        return SyntheticBatch(observation, target)
+
+    def _detect(
+        self,
+        true: Observation,
+        parts: Tensor,
+        view: View,
+        facing: Tensor,
+        augmentation: AugmentationOptions,
+        generator: Generator,
+    ) -> Observation:
+        """People as a detector that makes errors observes them.
+
+        Args:
+            true: without errors.
+            parts: (B, S, S) body-part labels of the same crops.
+            view: of the same people.
+            facing: (B,) radians, see `measure_facing`.
+            augmentation: which errors.
+            generator: random numbers.
+        """
+        corrupted = _corrupt(true, parts, augmentation, generator)
+        if augmentation.detector == "published":
+            return corrupted
+        count, _ = count_errors(augmentation, len(parts))
+        first, true = slice(count), true.rows(slice(count))
+        cut = view.frame[first].isfinite().any(dim=1)
+        errors = draw_detector_errors(self.detector_errors, facing[first], count, generator, cut)
+        joints = apply_to_joints(true.joints2d_px, true.visibility, errors, self.image_size)
+        distances = signed_distances(true.silhouettes)
+        masks = apply_to_distances(distances, true.joints2d_px, errors) < 0
+        masks &= _frame_mask(view.frame[first], self.image_size)
+        pairs = zip((masks, *joints), corrupted.rows(slice(count, None)), strict=True)
+        return Observation(*(torch.cat(pair) for pair in pairs))
+
+    def _choose_betas(
+        self, batch: int, augmentation: AugmentationOptions | None, generator: Generator
+    ) -> Tensor:
+        """(B, 10) shapes."""
+        if augmentation is None:
+            return self.mean_betas.expand(batch, -1)
+        return draw_betas(augmentation, self.mean_betas, batch, generator)
 
     def _choose_camera(
         self, batch: int, augmentation: AugmentationOptions | None, generator: Generator
@@ -165,6 +215,8 @@ class Synthesiser(nn.Module):
         cam_t = self.mean_cam_t.expand(batch, -1)
         if augmentation is not None:
             cam_t = cam_t + draw_camera_shift(augmentation, batch, generator)
+            if augmentation.near > 0:
+                cam_t = apply_near_camera(cam_t, draw_near_camera(augmentation, batch, generator))
         return cam_t
 
     def choose_view(
@@ -193,6 +245,69 @@ class Synthesiser(nn.Module):
         crops = square_crops(boxes, scale, shift)
         corners = points_to_crops(frame.unflatten(1, (2, 2)), crops, self.image_size)
         return View(crops, corners.flatten(1))
+
+
+def body_targets(body: BodyOutput, betas: Tensor, pose_rotmats: Tensor) -> dict[str, Tensor]:
+    """What the network should say of posed bodies, as `losses` and `metrics` name it.
+
+    Args:
+        body: what the body model gave for the other two.
+        betas: (B, 10).
+        pose_rotmats: (B, 24, 3, 3).
+    """
+    return {
+        "vertices": body.vertices,
+        "tpose_vertices": body.tpose_vertices,
+        "joints3d": pick(body.joints3d, LSP14_IN_90),
+        "pose_rotmats": pose_rotmats,
+        "betas": betas,
+    }
+
+
+def joint_targets(joints2d_px: Tensor, visibility: Tensor, size: int) -> dict[str, Tensor]:
+    """The same of the true COCO joints (B, 17, 2), pixels of the crop, and (B, 17) bool."""
+    return {
+        "joints2d_px": joints2d_px,
+        "joints2d_norm": pixels_to_norm(joints2d_px, size),
+        "visibility": visibility,
+    }
+
+
+def _choose_poses(
+    poses: Tensor, augmentation: AugmentationOptions | None, generator: Generator
+) -> Tensor:
+    """(B, 72) axis-angle to joint rotations (B, 24, 3, 3), perhaps varied."""
+    pose_rotmats = axis_angle_to_rotmat(poses.unflatten(1, (-1, 3)))
+    if augmentation is None:
+        return pose_rotmats
+    return vary_poses(pose_rotmats, draw_pose_variation(augmentation, len(poses), generator))
+
+
+def _ragged(
+    vertices_cam: Tensor, augmentation: AugmentationOptions | None, generator: Generator
+) -> Tensor:
+    """Vertices (B, V, 3); those of people with the published errors are moved a little."""
+    if augmentation is not None:
+        ragged = slice(*count_errors(augmentation, len(vertices_cam)))
+        count, vertices = vertices_cam[ragged].shape[:2]
+        noise = draw_vertex_noise(augmentation, count, vertices, generator)
+        vertices_cam[ragged, :, :2] += noise
+    return vertices_cam
+
+
+def _corrupt(
+    observation: Observation,
+    parts: Tensor,
+    augmentation: AugmentationOptions,
+    generator: Generator,
+) -> Observation:
+    """People (whose body parts (B, S, S) were rendered) with errors as published."""
+    corruption = draw_corruption(augmentation, len(parts), generator)
+    joints2d_px, visibility = corrupt_joints(
+        observation.joints2d_px, observation.visibility, corruption, observation.image_size
+    )
+    silhouettes = corrupted_silhouettes(parts, corruption)
+    return Observation(silhouettes, joints2d_px, visibility.float())
 
 
 def _inside(points: Tensor, boxes: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The body model: betas and pose in, vertices and 90 joints out."""
 
+import copy
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ class BodyOutput(NamedTuple):
     vertices: Tensor  # (B, V, 3) metres
     joints3d: Tensor  # (B, 90, 3) metres, `utils.joints.BODY_MODEL_JOINTS` order
     tpose_vertices: Tensor  # (B, V, 3) metres, the same shape in the T-pose, y up
+    bone_transforms: Tensor  # (B, 24, 3, 4) affine, from the T-pose to the pose
 
 
 class MeanParameters(NamedTuple):
@@ -107,11 +109,27 @@ class BodyModel(nn.Module):
         Returns:
             Vertices and joints, in the frame that the root rotation leads to, metres.
         """
-        vertices, skeleton, tpose_vertices = self.skinning(betas, pose_rotmats)
+        vertices, skeleton, tpose_vertices, transforms = self.skinning(betas, pose_rotmats)
         needed = vertices.mT.index_select(2, self.landmark_vertices)  # (B, 3, N)
         landmarks = needed @ self.landmark_regressors.T  # (B, 3, 21 + 45)
         joints3d = torch.cat([skeleton, landmarks.mT], dim=1)
-        return BodyOutput(vertices, joints3d, tpose_vertices)
+        return BodyOutput(vertices, joints3d, tpose_vertices, transforms)
+
+    def reduced_to(self, vertex_ids: Tensor) -> "BodyModel":
+        """The same body with few of its vertices and no faces; all 90 joints stay exact.
+
+        Args:
+            vertex_ids: (N,) vertex numbers, each once, all `landmark_vertices` among them.
+        """
+        reduced = copy.copy(self)
+        reduced._buffers, reduced._modules = dict(self._buffers), dict(self._modules)
+        reduced.skinning = self.skinning.reduced_to(vertex_ids)
+        matches = self.landmark_vertices[:, None] == vertex_ids
+        if not matches.any(dim=1).all():
+            raise ValueError("a reduced body must keep the landmark vertices")
+        reduced.landmark_vertices = matches.int().argmax(dim=1)
+        reduced.faces, reduced.face_parts = self.faces[:0], self.face_parts[:0]
+        return reduced
 
     def tpose(self, betas: Tensor) -> Tensor:
         """Vertices in the T-pose: shape alone, no skinning; (B, 10) to (B, V, 3) metres."""

@@ -6,16 +6,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy._core import multiarray
 
 from models.body_model import BodyModel, MeanParameters, read_mean_parameters
-from models.regressor import IEF_ITERATIONS, PARAMETER_DIMS, RESNET_LAYERS, Regressor
+from models.feedback import FeedbackRegressor
+from models.networks import (
+    Network,
+    NetworkOptions,
+    build_network,
+    describe_network,
+    network_options_from,
+)
+from models.refinement import CHANGE_DIMS, Refiner
+from models.regressor import PARAMETER_DIMS, RESNET_LAYERS
 from utils.errors import InputError
 from utils.paths import ADDITIONAL
 from utils.proxy import REFERENCE_SIZE
 
-# Metrics in a checkpoint may be numpy scalars; these are what pickling one refers to.
+ERROR_COVARIANCE = "error_covariance"  # a checkpoint's key, of what `models.refinement` needs
+
+# Metrics in a checkpoint may be numpy scalars; these are what pickling one refers to, under the
+# names of numpy 1 and of numpy 2.
 _NUMPY_SCALARS = [
-    np.core.multiarray.scalar,
+    (multiarray.scalar, "numpy.core.multiarray.scalar"),
+    (multiarray.scalar, "numpy._core.multiarray.scalar"),
     np.dtype,
     *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)),
 ]
@@ -24,7 +38,7 @@ _NUMPY_SCALARS = [
 class Predictor(NamedTuple):
     """A trained regressor with the body that it was trained for."""
 
-    regressor: Regressor
+    regressor: Network | Refiner
     body_model: BodyModel
     image_size: int  # side of the crop, pixels
     epoch: int
@@ -63,36 +77,57 @@ def weights_of(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     return best or last or {}
 
 
-def regressor_of(
-    checkpoint: dict[str, Any], path: Path, additional: Path = ADDITIONAL
-) -> Regressor:
-    """Rebuilds the regressor of a checkpoint, with its weights.
+def load_regressor(
+    checkpoint: dict[str, Any], body_model: BodyModel, path: Path, additional: Path = ADDITIONAL
+) -> Network:
+    """Rebuilds the network of a checkpoint, with its weights.
 
     Args:
         checkpoint: as `read_checkpoint` returns it.
+        body_model: the body that it was trained for.
         path: named in errors.
         additional: folder with SMPL's mean parameters, which published checkpoints do not hold.
 
     Raises:
-        InputError: the weights are not those of this network.
+        InputError: the weights are not those of the network that the checkpoint names.
     """
     weights = {name: values.float() if values.is_floating_point() else values
                for name, values in weights_of(checkpoint).items()}  # fmt: skip
+    options = network_options_of(checkpoint, path)
+    stored = checkpoint.get("mean_parameters")
+    mean = MeanParameters(**stored) if stored else read_mean_parameters("smpl", additional)
+    try:
+        network = build_network(options, mean, body_model)
+        network.load_state_dict(weights)
+    except (RuntimeError, IndexError) as error:
+        problem = " ".join(str(error).split())
+        name = describe_network(options)
+        raise InputError(f"the weights in {path} do not fit a {name}: {problem}") from error
+    if "rounds" in checkpoint:
+        network.rounds = checkpoint["rounds"]
+    return network
+
+
+def network_options_of(checkpoint: dict[str, Any], path: Path) -> NetworkOptions:
+    """What network a checkpoint holds: as its options say, or guessed where it has none.
+
+    Checkpoints of the released code have no options; the shapes of their weights tell the layers.
+
+    Raises:
+        InputError: the options cannot be read, or the weights are not a STRAPS regressor's.
+    """
+    options = checkpoint.get("options", {}).get("model")
+    if options is not None:
+        try:
+            return network_options_from(options)
+        except ValueError as error:
+            raise InputError(f"{path} has options that fit no network: {error}") from error
+    first = weights_of(checkpoint).get("ief_module.fc1.weight")
     by_features = {512 + PARAMETER_DIMS: 18, 2048 + PARAMETER_DIMS: 50}
-    first = weights.get("ief_module.fc1.weight")
     layers = by_features.get(first.shape[1]) if first is not None and first.ndim == 2 else None
     if layers not in RESNET_LAYERS:
         raise InputError(f"{path} does not hold a STRAPS regressor with a ResNet-18 or ResNet-50")
-    stored = checkpoint.get("mean_parameters")
-    mean = MeanParameters(**stored) if stored else read_mean_parameters("smpl", additional)
-    model_options = checkpoint.get("options", {}).get("model", {})
-    regressor = Regressor(mean, layers, model_options.get("ief_iterations", IEF_ITERATIONS))
-    try:
-        regressor.load_state_dict(weights)
-    except RuntimeError as error:
-        problem = " ".join(str(error).split())
-        raise InputError(f"{path} does not fit a ResNet-{layers} regressor: {problem}") from error
-    return regressor
+    return NetworkOptions(resnet_layers=layers)
 
 
 def load_predictor(
@@ -101,6 +136,8 @@ def load_predictor(
     body: str | None = None,
     gender: str | None = None,
     additional: Path = ADDITIONAL,
+    rounds: int | None = None,
+    refine: bool = False,
 ) -> Predictor:
     """Loads a checkpoint for predicting.
 
@@ -111,12 +148,15 @@ def load_predictor(
             SMPL with a published checkpoint, which does not say.
         gender: of that body; None takes the checkpoint's, and neutral with a published one.
         additional: folder with the body-model files.
+        rounds: of feedback; None takes what validation found best.
+        refine: whether estimates are refined, see `models.refinement`.
 
     Returns:
         Regressor and body model, both in evaluation mode.
 
     Raises:
-        InputError: the checkpoint cannot be read or was trained for another body.
+        InputError: the checkpoint cannot be read, was trained for another body, knows no rounds,
+            or holds nothing to refine by.
     """
     checkpoint = read_checkpoint(path)
     identity = checkpoint.get("body")
@@ -126,12 +166,46 @@ def load_predictor(
     )
     if identity:
         check_same_body(identity, body_model, path)
+    regressor = load_regressor(checkpoint, body_model, path, additional)
+    if rounds is not None:
+        set_rounds(regressor, rounds, path)
+    if refine:
+        regressor = build_refiner(regressor, checkpoint, path)
     return Predictor(
-        regressor_of(checkpoint, path, additional).eval().to(device),
+        regressor.eval().to(device),
         body_model.eval().to(device),
         checkpoint.get("image_size", REFERENCE_SIZE),
         checkpoint.get("best_epoch", checkpoint.get("epoch", 0)),
     )
+
+
+def set_rounds(regressor: Network, rounds: int, path: Path) -> None:
+    """Chooses the rounds of feedback; raises InputError for a network without any, or below 0."""
+    if not isinstance(regressor, FeedbackRegressor):
+        raise InputError(f"{path} holds a network without rounds of feedback; leave out --rounds")
+    if rounds < 0:
+        raise InputError(f"--rounds is {rounds}; expected 0 or more")
+    regressor.rounds = rounds
+
+
+def build_refiner(regressor: Network, checkpoint: dict[str, Any], path: Path) -> Refiner:
+    """A checkpoint's network with refinement after it.
+
+    Raises:
+        InputError: it has no rounds of feedback, or the covariance of its errors is not there.
+    """
+    if not isinstance(regressor, FeedbackRegressor):
+        raise InputError(f"{path} holds a network without rounds of feedback; leave out --refine")
+    covariance = checkpoint.get(ERROR_COVARIANCE)
+    if covariance is None:
+        raise InputError(
+            f"{path} does not hold how its network errs, which --refine needs; add it with "
+            f"python -m train.measure_spread --checkpoint {path} --output NEW.tar"
+        )
+    expected = (CHANGE_DIMS, CHANGE_DIMS)
+    if not isinstance(covariance, torch.Tensor) or covariance.shape != expected:
+        raise InputError(f"{path}: {ERROR_COVARIANCE} is not a tensor of shape {expected}")
+    return Refiner(regressor, covariance)
 
 
 def check_same_body(identity: dict[str, Any], body_model: BodyModel, path: Path) -> None:

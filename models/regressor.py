@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.body_model import POSE_DIMS, MeanParameters
 from models.smpl_files import NUM_BETAS
+from utils.observation import Observation
 from utils.proxy import PROXY_CHANNELS
 from utils.rotations import rot6d_to_rotmat
 
@@ -78,6 +79,9 @@ class Regressor(nn.Module):
         iterations: of the error feedback.
     """
 
+    rounds = 0  # of feedback by measured errors: this network knows none
+    body = kept_vertices = None  # the loss compares whole bodies
+
     def __init__(
         self,
         mean_parameters: MeanParameters,
@@ -100,19 +104,38 @@ class Regressor(nn.Module):
             self.image_encoder.conv1.weight, mode="fan_out", nonlinearity="relu"
         )
         self.image_encoder.fc = nn.Identity()
+        self.image_encoder.to(memory_format=torch.channels_last)  # as the proxy comes
         camera = torch.tensor(INITIAL_CAMERA)
         initial_estimate = torch.cat([camera, mean_parameters.pose, mean_parameters.betas])
         self.ief_module = IEFModule(feature_dims, hidden_dims, initial_estimate, iterations)
 
-    def forward(self, proxy: Tensor) -> BodyParameters:
-        """Estimates camera, pose and shape.
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The parts that torch.compile may run."""
+        return [self.image_encoder]
 
-        Args:
-            proxy: (B, 18, S, S), `utils.proxy.make_proxy`.
+    @property
+    def initial_estimate(self) -> Tensor:
+        """(157,) where every estimate starts: camera, pose in 6D, betas."""
+        return self.ief_module.initial_estimate
+
+    def estimates(self, observation: Observation) -> list[BodyParameters]:
+        """The one estimate that this network makes, as a list: others make several."""
+        return [self(observation)]
+
+    def forward(self, observation: Observation) -> BodyParameters:
+        """Estimates camera, pose and shape from the proxy representation.
 
         Returns:
             The parameters in float32, also under autocast: the feedback adds small corrections.
         """
+        device_type = observation.silhouettes.device.type
+        computes_in_half = torch.is_autocast_enabled(device_type)
+        # Made in what the network computes in, the proxy needs no conversion.
+        dtype = torch.get_autocast_dtype(device_type) if computes_in_half else torch.float32
+        proxy = observation.proxy(dtype)
+        if not self.image_encoder.conv1.weight.is_contiguous(memory_format=torch.channels_last):
+            proxy = proxy.contiguous()
         features = self.image_encoder(proxy)
         with torch.autocast(features.device.type, enabled=False):
             estimate = self.ief_module(features.float())

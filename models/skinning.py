@@ -6,6 +6,8 @@ the kinematic tree is walked by levels, and vertices are computed as three plane
 that every product is one large matrix product and every other operation runs along whole planes.
 """
 
+import copy
+
 import numpy as np
 import scipy.sparse
 import torch
@@ -66,7 +68,18 @@ class Skinning(nn.Module):
         """Vertices in the T-pose: (B, 10) to (B, V, 3) metres."""
         return self._shaped_planes(betas).unflatten(1, (3, -1)).mT
 
-    def forward(self, betas: Tensor, pose_rotmats: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def reduced_to(self, vertex_ids: Tensor) -> "Skinning":
+        """The same body with some of its vertices alone: (N,) vertex numbers; joints stay exact."""
+        reduced = copy.deepcopy(self)
+        for name in ("template", "shapedirs", "posedirs"):
+            planes = getattr(self, name).unflatten(-1, (3, -1))
+            setattr(reduced, name, planes[..., vertex_ids].flatten(-2).contiguous())
+        for name in ("weights", "bones", "bone_weights"):
+            setattr(reduced, name, getattr(self, name)[vertex_ids])
+        reduced._sparse_posedirs = _sparse(reduced.posedirs)
+        return reduced
+
+    def forward(self, betas: Tensor, pose_rotmats: Tensor) -> tuple[Tensor, ...]:
         """Shapes and poses a batch of bodies.
 
         Args:
@@ -75,21 +88,33 @@ class Skinning(nn.Module):
 
         Returns:
             Vertices (B, V, 3), joints (B, K, 3), and vertices in the T-pose (B, V, 3); metres. The
-            vertices' x, y and z each lie in one piece in memory.
+            vertices' x, y and z each lie in one piece in memory. Last the bones' affine matrices
+            (B, K, 3, 4), see `bone_transforms`.
         """
         tpose = self._shaped_planes(betas)  # (B, 3 * V)
-        joints = self.j_template + torch.einsum("kcb,nb->nkc", self.j_shapedirs, betas)
+        affine, places = self.bone_transforms(betas, pose_rotmats)
         pose_feature = (pose_rotmats[:, 1:] - self.identity).flatten(1)  # (B, 9 (K - 1))
-
-        transforms = self._transforms_of_joints(joints, pose_rotmats)  # (B, K, 4, 4)
-        rotations, places = transforms[:, :, :3, :3], transforms[:, :, :3, 3]
-        shifts = places - (rotations @ joints[..., None])[..., 0]
-        affine = torch.cat([rotations, shifts[..., None]], dim=-1)  # (B, K, 3, 4)
         needs_gradients = tpose.requires_grad or affine.requires_grad
         fast = tpose.device.type == "cpu" and tpose.dtype == torch.float32 and not needs_gradients
         pose = self._pose_on_cpu if fast else self._pose_anywhere
         vertices = pose(tpose, pose_feature, affine)  # (B, 3, V)
-        return vertices.mT, places, tpose.unflatten(1, (3, -1)).mT
+        return vertices.mT, places, tpose.unflatten(1, (3, -1)).mT, affine
+
+    def bone_transforms(self, betas: Tensor, pose_rotmats: Tensor) -> tuple[Tensor, Tensor]:
+        """What moves each bone from the T-pose to the pose.
+
+        Args:
+            betas: (B, 10).
+            pose_rotmats: (B, K, 3, 3), the root's first.
+
+        Returns:
+            Affine matrices (B, K, 3, 4) and the posed joints (B, K, 3), metres.
+        """
+        joints = self.j_template + torch.einsum("kcb,nb->nkc", self.j_shapedirs, betas)
+        transforms = self._transforms_of_joints(joints, pose_rotmats)  # (B, K, 4, 4)
+        rotations, places = transforms[:, :, :3, :3], transforms[:, :, :3, 3]
+        shifts = places - (rotations @ joints[..., None])[..., 0]
+        return torch.cat([rotations, shifts[..., None]], dim=-1), places
 
     def _pose_anywhere(self, tpose: Tensor, pose_feature: Tensor, affine: Tensor) -> Tensor:
         """Planes of vertices (B, 3, V), corrected and moved by the bones' (B, K, 3, 4) matrices.
@@ -98,10 +123,10 @@ class Skinning(nn.Module):
         """
         corrected = torch.addmm(tpose, pose_feature, self.posedirs).unflatten(1, (3, -1))
         blended = affine.permute(0, 2, 3, 1).flatten(0, 2) @ self.weights.T  # (12 B, V)
-        blended = blended.unflatten(0, (-1, 3, 4))
-        vertices = blended[:, :, 3]
-        for axis in range(3):
-            vertices = torch.addcmul(vertices, blended[:, :, axis], corrected[:, None, axis])
+        # Unbound, not picked one by one: the gradients of picks are mostly zeros, each added.
+        *columns, vertices = blended.unflatten(0, (-1, 3, 4)).unbind(2)  # (B, 3, V) each
+        for column, coordinate in zip(columns, corrected.unbind(1), strict=True):
+            vertices = torch.addcmul(vertices, column, coordinate[:, None])
         return vertices
 
     def _pose_on_cpu(self, tpose: Tensor, pose_feature: Tensor, affine: Tensor) -> Tensor:
@@ -133,15 +158,17 @@ class Skinning(nn.Module):
 
     def _transforms_of_joints(self, joints: Tensor, pose_rotmats: Tensor) -> Tensor:
         """(B, K, 4, 4) from each joint's frame to the body's, level by level from the root."""
-        bones = torch.cat([joints[:, :1], (joints - joints[:, self.parents])[:, 1:]], dim=1)
+        # `index_select` and not brackets, whose gradients are sorted before they are added.
+        relative = joints - joints.index_select(1, self.parents)
+        bones = torch.cat([joints[:, :1], relative[:, 1:]], dim=1)
         local = torch.cat([pose_rotmats, bones[..., None]], dim=-1)
         last_row = self.last_row.expand(*local.shape[:2], 1, 4)
-        local = torch.cat([local, last_row], dim=2)[:, self.by_level]
+        local = torch.cat([local, last_row], dim=2).index_select(1, self.by_level)
         levels = list(local.split(self.level_sizes, dim=1))
         for number in range(1, len(levels)):
             parents = getattr(self, f"parents_of_level_{number}")
-            levels[number] = levels[number - 1][:, parents] @ levels[number]
-        return torch.cat(levels, dim=1)[:, self.from_level]
+            levels[number] = levels[number - 1].index_select(1, parents) @ levels[number]
+        return torch.cat(levels, dim=1).index_select(1, self.from_level)
 
 
 def _as_planes(directions: Tensor) -> Tensor:
@@ -153,7 +180,7 @@ def _sparse(matrix: Tensor) -> tuple[np.ndarray, ...] | None:
     """A matrix's transpose for `skinning_kernels.correct`, if hardly any of it is set."""
     if matrix.count_nonzero() > MOST_SPARSE * matrix.numel():
         return None
-    transposed = scipy.sparse.csr_matrix(matrix.T.numpy())
+    transposed = scipy.sparse.csr_matrix(matrix.T.cpu().numpy())
     rows = np.flatnonzero(np.diff(transposed.indptr)).astype(np.int32)
     starts = np.append(transposed.indptr[rows], transposed.indptr[-1])
     return rows, starts, transposed.indices, transposed.data

@@ -18,13 +18,15 @@ from models.checkpoints import Predictor
 from models.regressor import BodyParameters, decode_parameters
 from predict.detectors.interface import Detection, Detector
 from predict.detectors.matching import box_overlaps
-from predict.pipeline import Bodies, place_in_photos, predict_bodies, prepare_proxies
+from predict.pipeline import Bodies, observe_people, place_in_photos, predict_bodies
+from predict.size_errors import measure_people, size_errors
 from predict.true_people import TruePeople, TrueView, Truth
 from renderers.rasteriser import Rasteriser
 from utils.crops import boxes_of_silhouettes, crop_intrinsics, points_to_crops
 from utils.errors import InputError
 from utils.frames import Frame
 from utils.joints import BODY_MODEL_JOINTS, COCO17_IN_90, LSP14_IN_90
+from utils.observation import Observation
 from utils.proxy import REFERENCE_SIZE
 
 LEAST_OVERLAP = 0.3  # IoU of boxes; a detection that overlaps less is somebody else
@@ -43,7 +45,7 @@ class SeenPerson(NamedTuple):
 class Prediction(NamedTuple):
     """B predicted people beside the true ones."""
 
-    proxy: Tensor | None  # (B, 18, S, S) what the network saw
+    observation: Observation | None  # what the network saw
     bodies: Bodies
     people: TruePeople
     view: TrueView
@@ -112,21 +114,21 @@ class Evaluator:
     def evaluate_proxies(
         self,
         frames: Sequence[Frame],
-        pictures: Iterable[tuple[Tensor, dict[str, Tensor]]],
+        pictures: Iterable[tuple[Observation, dict[str, Tensor]]],
         progress: Callable[[int], object] = lambda done: None,
     ) -> list[Outcome]:
         """Predicts people from proxies that were made from their truth.
 
         Args:
             frames: the dataset.
-            pictures: of the same people in order, in batches: a proxy (B, 18, S, S), and targets of
-                the same view at `REFERENCE_SIZE`: silhouettes, joints2d_px and visibility.
+            pictures: of the same people in order, in batches: an observation, and targets of the
+                same view at `REFERENCE_SIZE`: silhouettes, joints2d_px and visibility.
             progress: called with the number of people just done.
         """
         outcomes: list[Outcome] = []
-        for proxy, target in pictures:
-            piece = frames[len(outcomes) : len(outcomes) + len(proxy)]
-            values = self.measure(self.predict_proxies(piece, proxy, target))
+        for observation, target in pictures:
+            piece = frames[len(outcomes) : len(outcomes) + len(observation.silhouettes)]
+            values = self.measure(self.predict_proxies(piece, observation, target))
             outcomes += [Outcome(*pair) for pair in zip(piece, values, strict=True)]
             progress(len(piece))
         return outcomes
@@ -135,7 +137,7 @@ class Evaluator:
     def evaluate_mean(self, frames: Sequence[Frame], batch_size: int) -> list[Outcome]:
         """Takes everybody for the mean body in the mean pose, which is where the network starts."""
         outcomes = []
-        estimate = self.predictor.regressor.ief_module.initial_estimate
+        estimate = self.predictor.regressor.initial_estimate
         for start in range(0, len(frames), batch_size):
             piece = frames[start : start + batch_size]
             seen = [self._look(frame) for frame in piece]
@@ -174,42 +176,48 @@ class Evaluator:
     def predict_seen(self, seen: Sequence[SeenPerson]) -> Prediction:
         """Predicts people from their detections."""
         size = self.predictor.image_size
-        batch = prepare_proxies([person.detection for person in seen], size, self._device)
-        bodies = predict_bodies(self.predictor.regressor, self.predictor.body_model, batch)
+        observed = observe_people([person.detection for person in seen], size, self._device)
+        bodies = predict_bodies(self.predictor.regressor, self.predictor.body_model, observed)
         people, view = (_joined([getattr(p, name) for p in seen]) for name in ("people", "view"))
-        return Prediction(batch.proxy, bodies, people, view)
+        return Prediction(observed.observation, bodies, people, view)
 
     @torch.inference_mode()
     def predict_proxies(
-        self, frames: Sequence[Frame], proxy: Tensor, target: dict[str, Tensor]
+        self, frames: Sequence[Frame], observation: Observation, target: dict[str, Tensor]
     ) -> Prediction:
         """Predicts people from proxies, see `evaluate_proxies`; the crop is their whole picture."""
         silhouettes = target["silhouettes"].to(self._device)
         whole = torch.tensor([REFERENCE_SIZE / 2, REFERENCE_SIZE / 2, REFERENCE_SIZE])
         view = TrueView(
-            crops=whole.to(self._device).expand(len(proxy), -1),
+            crops=whole.to(self._device).expand(len(silhouettes), -1),
             boxes=boxes_of_silhouettes(silhouettes),
             silhouettes=silhouettes,
             counted=torch.ones_like(silhouettes),
             joints2d_px=target["joints2d_px"].to(self._device),
             visibility=target["visibility"].to(self._device),
         )
-        proxy = proxy.to(self._device)
-        return self._predicted(
-            proxy, self.predictor.regressor(proxy), self.truth.people(frames), view
-        )
+        observation = observation.to(self._device)
+        parameters = self.predictor.regressor(observation)
+        return self._predicted(observation, parameters, self.truth.people(frames), view)
 
     def _predicted(
-        self, proxy: Tensor | None, parameters: BodyParameters, people: TruePeople, view: TrueView
+        self,
+        observation: Observation | None,
+        parameters: BodyParameters,
+        people: TruePeople,
+        view: TrueView,
     ) -> Prediction:
         bodies = place_in_photos(parameters, view.crops, self.predictor.body_model)
-        return Prediction(proxy, bodies, people, view)
+        return Prediction(observation, bodies, people, view)
 
     @torch.inference_mode()
     def measure(self, prediction: Prediction) -> list[dict[str, float]]:
         """Every metric that can be computed, for each person."""
         pred, target = self._for_metrics(prediction)
         values = Metrics().update(pred, target)
+        if self.same_mesh:
+            sizes = measure_people(prediction.bodies.vertices_tpose, self.truth.faces)
+            values |= size_errors(sizes, prediction.people.measurements)
         columns = zip(*(column.tolist() for column in values.values()), strict=True)
         return [dict(zip(values, row, strict=True)) for row in columns]
 

@@ -12,8 +12,9 @@ from predict.evaluation import Evaluator, Outcome, Prediction, SeenPerson
 from predict.truth import read_truth
 from utils.errors import InputError
 from utils.frames import Frame
+from utils.observation import Observation
 
-Pictures = Callable[[], Iterable[tuple[Tensor, dict[str, Tensor]]]]
+Pictures = Callable[[], Iterable[tuple[Observation, dict[str, Tensor]]]]
 Progress = Callable[[int], object]
 
 
@@ -67,17 +68,18 @@ class ProxySource:
     ) -> tuple[Prediction, list[np.ndarray | None]]:
         """Some people again; there are no photos."""
         start, chosen = 0, {}
-        for proxy, target in self._pictures():
-            for row in set(rows) & set(range(start, start + len(proxy))):
+        for observation, target in self._pictures():
+            count = len(observation.silhouettes)
+            for row in set(rows) & set(range(start, start + count)):
                 at = slice(row - start, row - start + 1)
-                chosen[row] = (proxy[at], {name: value[at] for name, value in target.items()})
-            start += len(proxy)
-        proxies, targets = zip(*(chosen[row] for row in rows), strict=True)
+                person = {name: value[at] for name, value in target.items()}
+                chosen[row] = (observation.rows(at), person)
+            start += count
+        observations, targets = zip(*(chosen[row] for row in rows), strict=True)
         target = {name: torch.cat([each[name] for each in targets]) for name in targets[0]}
         people = [frames[row] for row in rows]
-        return self._evaluator.predict_proxies(people, torch.cat(proxies), target), [None] * len(
-            rows
-        )
+        observation = Observation(*map(torch.cat, zip(*observations, strict=True)))
+        return self._evaluator.predict_proxies(people, observation, target), [None] * len(rows)
 
 
 def open_frames(

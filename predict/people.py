@@ -11,7 +11,7 @@ import torch
 from models.checkpoints import Predictor
 from models.regressed_body import regressed_silhouettes
 from predict.detectors.interface import Detection, Detector
-from predict.pipeline import Bodies, predict_bodies, prepare_proxies, silhouette_iou
+from predict.pipeline import Bodies, observe_people, predict_bodies, silhouette_iou
 from renderers.rasteriser import Rasteriser
 from utils.errors import InputError
 from utils.images import read_image
@@ -162,10 +162,12 @@ class BodyPredictor:
         return people
 
     def _predict_batch(self, detections: Sequence[Detection]) -> list[PredictedPerson]:
-        batch = prepare_proxies(detections, self._size, self._device)
-        bodies = predict_bodies(self._regressor, self._body_model, batch)
+        observed = observe_people(detections, self._size, self._device)
+        bodies = predict_bodies(self._regressor, self._body_model, observed)
         silhouettes = regressed_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser)
-        ious = silhouette_iou(silhouettes, batch.silhouettes, batch.inside_photo).tolist()
+        ious = silhouette_iou(
+            silhouettes, observed.observation.silhouettes, observed.inside_photo
+        ).tolist()
         bodies = Bodies(*(values.cpu() for values in bodies))
         return [
             PredictedPerson(detection, bodies.person(index), ious[index])

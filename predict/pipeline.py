@@ -28,16 +28,15 @@ from utils.crops import (
     points_to_crops,
     square_crops,
 )
-from utils.proxy import make_proxy
+from utils.observation import Observation
 from utils.rotations import rotmat_to_axis_angle
 
 
-class ProxyBatch(NamedTuple):
-    """The network's input for P people, with what is needed to carry its answer back."""
+class ObservedPeople(NamedTuple):
+    """What was detected of P people, with what is needed to carry the network's answer back."""
 
-    proxy: Tensor  # (P, 18, S, S)
+    observation: Observation
     crops: Tensor  # (P, 3) centre x, centre y, side in pixels of each person's photo
-    silhouettes: Tensor  # (P, S, S) bool, the detected silhouette in the crop
     inside_photo: Tensor  # (P, S, S) bool, which pixels of the crop the photo covers
 
 
@@ -62,44 +61,45 @@ class Bodies(NamedTuple):
         return {name: value[index].cpu().numpy() for name, value in self._asdict().items()}
 
 
-def prepare_proxies(detections: Sequence[Detection], size: int, device: torch.device) -> ProxyBatch:
-    """Cuts out each person and makes the network's input.
+def observe_people(
+    detections: Sequence[Detection], size: int, device: torch.device
+) -> ObservedPeople:
+    """Cuts out each person, which is what the network looks at.
 
     Args:
         detections: P people, of one photo or of several.
-        size: S, side of the network's input in pixels.
+        size: S, side of the network's crops in pixels.
         device: where the tensors go.
     """
     parts = [_cut_person(detection, size, device) for detection in detections]
-    crops, silhouettes, inside, joints2d_px, visibility = map(torch.cat, zip(*parts, strict=True))
-    proxy = make_proxy(silhouettes, joints2d_px, visibility)
-    return ProxyBatch(proxy, crops, silhouettes, inside)
+    crops, silhouettes, inside, joints2d_px, confidence = map(torch.cat, zip(*parts, strict=True))
+    return ObservedPeople(Observation(silhouettes, joints2d_px, confidence), crops, inside)
 
 
 def _cut_person(detection: Detection, size: int, device: torch.device) -> tuple[Tensor, ...]:
     silhouette = torch.from_numpy(detection.silhouette).to(device)[None]  # (1, H, W)
     joints2d_px = torch.from_numpy(detection.joints2d_px).to(device)[None]  # (1, 17, 2)
-    visibility = torch.from_numpy(detection.joint_confidence).to(device)[None] > 0
+    confidence = torch.from_numpy(detection.joint_confidence).to(device)[None]  # (1, 17)
     crops = square_crops(boxes_of_silhouettes(silhouette))
     return (
         crops,
         cut_silhouettes(silhouette, crops, size),
         cut_silhouettes(torch.ones_like(silhouette), crops, size),
         points_to_crops(joints2d_px, crops, size),
-        visibility,
+        confidence,
     )
 
 
 @torch.inference_mode()
-def predict_bodies(regressor: nn.Module, body_model: BodyModel, batch: ProxyBatch) -> Bodies:
+def predict_bodies(regressor: nn.Module, body_model: BodyModel, people: ObservedPeople) -> Bodies:
     """Runs the network and poses the body model.
 
     Args:
-        regressor: proxy (P, 18, S, S) to `models.regressor.BodyParameters`, in eval mode.
+        regressor: an `Observation` to `models.regressor.BodyParameters`, in eval mode.
         body_model: the body that the regressor was trained with.
-        batch: what `prepare_proxies` returned.
+        people: what `observe_people` returned.
     """
-    return place_in_photos(regressor(batch.proxy), batch.crops, body_model)
+    return place_in_photos(regressor(people.observation), people.crops, body_model)
 
 
 def place_in_photos(parameters: BodyParameters, crops: Tensor, body_model: BodyModel) -> Bodies:

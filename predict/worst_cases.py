@@ -10,6 +10,7 @@ from predict.evaluation import Evaluator, Outcome, Prediction
 from predict.pictures import draw_tpose
 from renderers.overlay import BodyRenderer, draw_body
 from utils.crops import crop_intrinsics
+from utils.observation import Observation
 from utils.proxy import REFERENCE_SIZE
 
 CAPTION_HEIGHT = 22  # px
@@ -57,7 +58,7 @@ class WorstCaseDrawer:
         for index, (outcome, photo) in enumerate(zip(outcomes, photos, strict=True)):
             row = [
                 self._overlay(prediction, index, photo),
-                _picture_of_proxy(prediction.proxy[index]),
+                _picture_of_proxy(prediction.observation.rows(slice(index, index + 1))),
                 _compared(prediction, silhouettes, index),
                 _front(self._true_renderer, prediction.people.vertices_tpose[index]),
                 _front(self._renderer, prediction.bodies.vertices_tpose[index]),
@@ -89,9 +90,9 @@ def _cut(photo: np.ndarray, crop: np.ndarray) -> np.ndarray:
     )  # fmt: skip
 
 
-def _picture_of_proxy(proxy: torch.Tensor) -> np.ndarray:
-    """Silhouette in grey and heatmaps in colour."""
-    channels = proxy.cpu().numpy()
+def _picture_of_proxy(observation: Observation) -> np.ndarray:
+    """One person's silhouette in grey and heatmaps in colour."""
+    channels = observation.proxy()[0].cpu().numpy()
     joints = channels[1:].max(axis=0)[..., None]
     picture = BLACK + (GREY - BLACK) * channels[0][..., None] * np.ones(3)
     picture = picture * (1 - joints) + np.array(JOINT_COLOUR) * joints

@@ -5,6 +5,8 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 import data.prepare_3dpw
+import demo.open_benchmark
 from models.body_model import BodyModel
 from models.regressed_body import regressed_silhouettes
 from predict.detectors import registry
@@ -89,14 +92,23 @@ def threedpw(tmp_path_factory, licensed_set):
     return output
 
 
+@pytest.fixture
+def small_benchmark(monkeypatch, small_pictures):
+    """The open benchmark in small pictures, which no option of run_evaluate.py asks for."""
+    small = partial(demo.open_benchmark.BenchmarkOptions, picture=small_pictures)
+    monkeypatch.setattr(demo.open_benchmark, "BenchmarkOptions", small)
+
+
 def _options(tmp_path, **changes) -> EvaluateOptions:
     defaults = {"device": "cpu", "output": tmp_path / "out", "batch_size": 2}
+    if "checkpoint" in changes:
+        changes["checkpoint"] = (changes["checkpoint"],)
     return EvaluateOptions(**{**defaults, **changes})
 
 
-def _rows(tmp_path, source: str) -> list[dict[str, str]]:
+def _rows(tmp_path, source: str = "") -> list[dict[str, str]]:
     with (tmp_path / "out" / "per_frame.csv").open() as file:
-        return [row for row in csv.DictReader(file) if row["source"] == source]
+        return [row for row in csv.DictReader(file) if source in ("", row["source"])]
 
 
 def _mean(summary: dict, source: str, metric: str) -> float:
@@ -262,7 +274,7 @@ def test_an_open_checkpoint_is_compared_by_joints(
     }  # fmt: skip
 
 
-def test_the_open_benchmark(tmp_path, small_pictures, open_checkpoint, body_model, capsys):
+def test_the_open_benchmark(tmp_path, small_benchmark, open_checkpoint, body_model, capsys):
     """With every detector that there is; the red one finds few of these people."""
     options = _options(
         tmp_path, path=tmp_path / "people", count=3, checkpoint=open_checkpoint, worst=1
@@ -292,7 +304,31 @@ def test_the_open_benchmark(tmp_path, small_pictures, open_checkpoint, body_mode
     assert again == summary
 
 
-def test_batches_change_nothing(tmp_path, small_pictures, open_checkpoint):
+def test_two_checkpoints_in_one_table(
+    tmp_path, ssp3d, licensed_set, licensed_body, smpl_checkpoint, capsys
+):
+    other = constant_checkpoint(tmp_path / "other.tar", licensed_body, SAID_POSE, 2 * SAID_BETAS)
+    options = _options(tmp_path, dataset="ssp3d", path=ssp3d, silh_from=("dataset", "red"))
+    both = evaluate(replace(options, checkpoint=(smpl_checkpoint, other), worst=1), licensed_set)
+    sources = ["dataset", "red", MEAN]
+    names = [f"{stem}, {source}" for stem in ("constant", "other") for source in sources]
+    assert list(both["sources"]) == list(both["common"]["sources"]) == names
+    header = capsys.readouterr().out.split("| 3 people ")[1].splitlines()[0]
+    assert [cell.strip() for cell in header.strip(" |").split("|")] == names
+    assert {row["source"] for row in _rows(tmp_path)} == set(names)
+    assert (tmp_path / "out" / "worst_other_dataset.png").is_file()
+    # Each has the numbers that it has alone.
+    alone = evaluate(replace(options, checkpoint=(other,), worst=0), licensed_set)
+    described = both["checkpoints"]["other"]
+    assert alone.keys() == both.keys() - {"checkpoints"} | described.keys()
+    assert {key: alone[key] for key in described} == described
+    for source in sources:
+        assert alone["sources"][source] == both["sources"][f"other, {source}"]
+    assert _mean(both, names[0], "pve_t") != _mean(both, "other, dataset", "pve_t")
+    assert _mean(both, names[0], "chest_error") != _mean(both, "other, dataset", "chest_error")
+
+
+def test_batches_change_nothing(tmp_path, small_benchmark, open_checkpoint):
     found = []
     for batch_size in (1, 3):
         options = _options(
@@ -310,6 +346,8 @@ def test_batches_change_nothing(tmp_path, small_pictures, open_checkpoint):
         (["--dataset", "ssp3d", "--path", "nowhere"], "no folder nowhere"),
         (["--dataset", "3dpw", "--path", "."], "no 3dpw_test.npz in test"),
         (["--checkpoint", "nowhere.tar"], "no checkpoint at nowhere.tar"),
+        (["--checkpoint", "a/best.tar", "b/best.tar"], "several files best;"),
+        (["--checkpoint"], "--checkpoint names no file"),
         (["--silh_from", "telescope"], "telescope"),
         (["--silh_from", "missing"], "no library for it"),
         (["--batch-size", "0"], "--batch-size is 0"),

@@ -15,11 +15,12 @@ import pytest
 import torch
 
 import run_predict
+from models import refinement
 from models.body_model import BodyModel, read_mean_parameters
-from models.regressor import Regressor
 from predict.detectors import registry
 from predict.detectors.interface import Detection
 from run_predict import PredictOptions, exit_status, main, predict
+from tests.networks import NETWORKS, random_network, stored_options
 from utils.command_line import STOPPED, WRONG_USE, run_script
 from utils.paths import CHECKPOINTS, DEMO, ROOT
 
@@ -54,14 +55,13 @@ class FakeDetector:
         return people
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    regressor, body = Regressor(read_mean_parameters()), BodyModel.load()
-    path = tmp_path_factory.mktemp("checkpoint") / "untrained.tar"
+def _write_checkpoint(path: Path, network: str) -> Path:
+    """Of a network that was never trained."""
+    body = BodyModel.load()
     torch.save(
         {
-            "model_state_dict": regressor.state_dict(),
+            "model_state_dict": random_network(network, body).state_dict(),
+            "options": stored_options(network),
             "body": body.identity,
             "image_size": 64,
             "mean_parameters": read_mean_parameters()._asdict(),
@@ -69,6 +69,18 @@ def checkpoint(tmp_path_factory) -> Path:
         path,
     )
     return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    return _write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "untrained.tar", "published")
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def any_checkpoint(request, tmp_path_factory) -> Path:
+    """The test is run with a checkpoint of every network."""
+    path = tmp_path_factory.mktemp("checkpoint") / f"{request.param}.tar"
+    return _write_checkpoint(path, request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +112,7 @@ def _options(tmp_path: Path, checkpoint: Path, **changes) -> PredictOptions:
     return PredictOptions(**{**defaults, **changes})
 
 
-def test_a_folder_with_good_and_bad_photos(tmp_path, checkpoint, fake_detector, capsys):
+def test_a_folder_with_good_and_bad_photos(tmp_path, any_checkpoint, fake_detector, capsys):
     photos = tmp_path / "photos"
     _write_photo(photos / "a.png", 120)
     _write_photo(photos / "a.JPG", 120)
@@ -110,7 +122,7 @@ def test_a_folder_with_good_and_bad_photos(tmp_path, checkpoint, fake_detector, 
     (photos / "notes.txt").write_text("left alone")
     _write_photo(photos / "z.webp", 120)
 
-    assert predict(_options(tmp_path, checkpoint, batch_size=2)) == run_predict.SOME_SKIPPED
+    assert predict(_options(tmp_path, any_checkpoint, batch_size=2)) == run_predict.SOME_SKIPPED
 
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     names = ("a.png", "a.JPG", "z")
@@ -141,10 +153,10 @@ def test_one_image_meshes_and_no_pictures(tmp_path, checkpoint, fake_detector):
     assert written == ["a.npz", "a.obj", "a_tpose.obj"]
 
 
-def test_a_demo_image_is_compared_with_its_truth(tmp_path, checkpoint, capsys):
+def test_a_demo_image_is_compared_with_its_truth(tmp_path, any_checkpoint, capsys):
     """With the real detector."""
     options = _options(
-        tmp_path, checkpoint, input=DEMO / "standing.jpg", silh_from="mediapipe", visuals=False
+        tmp_path, any_checkpoint, input=DEMO / "standing.jpg", silh_from="mediapipe", visuals=False
     )
     assert predict(options) == run_predict.ALL_DONE
     printed = capsys.readouterr().out
@@ -180,12 +192,12 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         return dict(content)
 
 
-def test_everybody_gets_a_number(tmp_path, checkpoint, fake_detector, capsys):
+def test_everybody_gets_a_number(tmp_path, any_checkpoint, fake_detector, capsys):
     _write_photo(tmp_path / "photos" / "one.png", 120)
     _write_photo(tmp_path / "photos" / "two.png", 220)
     for people in ("main", "all"):
         options = _options(
-            tmp_path, checkpoint, people=people, visuals=False, output=tmp_path / people
+            tmp_path, any_checkpoint, people=people, visuals=False, output=tmp_path / people
         )
         assert predict(options) == run_predict.ALL_DONE
     written = {path.stem: _arrays(path) for path in (tmp_path / "all").iterdir()}
@@ -196,6 +208,22 @@ def test_everybody_gets_a_number(tmp_path, checkpoint, fake_detector, capsys):
     printed = capsys.readouterr().out
     assert "two.png, person 2: height" in printed
     assert "2 of 2 photos done, 3 people" in printed
+
+
+def test_people_are_refined_when_asked(tmp_path, fake_detector, monkeypatch):
+    stored = torch.load(_write_checkpoint(tmp_path / "plain.tar", "feedback"))
+    torch.save({**stored, "error_covariance": 0.01 * torch.eye(85)}, tmp_path / "spread.tar")
+    _write_photo(tmp_path / "photos" / "a.png", 120)
+    refined_by = []
+    monkeypatch.setattr(refinement, "LARGEST_MEDIAN_RESIDUAL", 1e6)
+    original = refinement.Refiner.refine
+    monkeypatch.setattr(
+        refinement.Refiner, "refine", lambda *given: refined_by.append(given) or original(*given)
+    )
+    for refine in (False, True):
+        options = _options(tmp_path, tmp_path / "spread.tar", refine=refine, visuals=False)
+        assert predict(options) == run_predict.ALL_DONE
+        assert len(refined_by) == refine
 
 
 class InterruptedDetector(FakeDetector):
@@ -257,7 +285,7 @@ sys.exit(fakes.run_script(fakes.main))
 """
 
 
-def test_two_processes_write_what_one_writes(tmp_path, checkpoint, fake_detector, capsys):
+def test_two_processes_write_what_one_writes(tmp_path, any_checkpoint, fake_detector, capsys):
     """As torchrun starts them; one photo is nobody's, so that both must answer 3."""
     for index, grey in enumerate((120, 220, 0, 90, 150)):
         _write_photo(tmp_path / "photos" / f"{index}.png", grey)
@@ -266,7 +294,7 @@ def test_two_processes_write_what_one_writes(tmp_path, checkpoint, fake_detector
         port = found.getsockname()[1]
     arguments = [
         "--input", str(tmp_path / "photos"), "--output", str(tmp_path / "two"),
-        "--checkpoint", str(checkpoint), "--silh_from", "fake", "--people", "all",
+        "--checkpoint", str(any_checkpoint), "--silh_from", "fake", "--people", "all",
         "--device", "cpu", "--renderer", "own", "--batch-size", "1",
     ]  # fmt: skip
     ranks = [
@@ -281,7 +309,9 @@ def test_two_processes_write_what_one_writes(tmp_path, checkpoint, fake_detector
         for rank in range(2)
     ]  # fmt: skip
     torch.set_num_threads(1)  # as in the other processes, for the same rounding
-    options = _options(tmp_path, checkpoint, people="all", batch_size=1, output=tmp_path / "one")
+    options = _options(
+        tmp_path, any_checkpoint, people="all", batch_size=1, output=tmp_path / "one"
+    )
     assert predict(options) == run_predict.SOME_SKIPPED
     alone = capsys.readouterr().out.splitlines()
     printed = [rank.communicate()[0].splitlines() for rank in ranks]
@@ -300,12 +330,12 @@ def test_two_processes_write_what_one_writes(tmp_path, checkpoint, fake_detector
     assert sorted(printed[0][:3] + printed[1]) == sorted(alone[:summary])
 
 
-def test_batches_change_nothing(tmp_path, checkpoint, fake_detector):
+def test_batches_change_nothing(tmp_path, any_checkpoint, fake_detector):
     for index in range(3):
         _write_photo(tmp_path / "photos" / f"{index}.png", 100 + index)
     for batch_size in (1, 3):
         options = _options(
-            tmp_path, checkpoint, batch_size=batch_size, visuals=False,
+            tmp_path, any_checkpoint, batch_size=batch_size, visuals=False,
             output=tmp_path / str(batch_size),
         )  # fmt: skip
         assert predict(options) == run_predict.ALL_DONE

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import run_train
+from tests.observed import write_observed_people
 from utils.command_line import WRONG_USE, run_script
 from utils.paths import DEFAULT_CHECKPOINT, ROOT
 
@@ -34,15 +35,31 @@ def small(tmp_path):
     ]  # fmt: skip
 
 
-def test_train_stop_and_resume(small, tmp_path):
+# Options of a network, and what it cannot be resumed as.
+_PUBLISHED = [], ["--model.ief-iterations", "2"], "the run to resume has 3"
+_FEEDBACK = (
+    ["--model.regressor", "feedback", "--model.feedback.rounds", "2", "--model.feedback.width",
+     "32", "--model.feedback.vertices", "40", "--training.ema", "0.9", "--training.optimiser",
+     "adamw", "--loss.tpose", "1", "--augmentation.exchange-limbs", "0.5"],
+    ["--model.regressor", "published"],
+    "--model.regressor is published, but the run to resume has feedback",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("network", "another", "refused"), [_PUBLISHED, _FEEDBACK], ids=["published", "feedback"]
+)
+def test_train_stop_and_resume(small, tmp_path, network, another, refused):
+    small = [*small, *network]
     first = _run(*small, "--training.epochs", "1")
     assert first.returncode == 0, first.stderr
     again = _run(*small, "--training.epochs", "2")
     assert again.returncode == 2
     assert "already holds a run; add --resume" in again.stderr
-    other = _run(*small, "--training.epochs", "2", "--resume", "--model.ief-iterations", "2")
+    other = _run(*small, "--training.epochs", "2", "--resume", *another)
     assert other.returncode == 2
-    assert "the run to resume has 3" in other.stderr
+    assert refused in other.stderr
+    assert len(other.stderr.strip().splitlines()) == 1
     second = _run(*small, "--training.epochs", "2", "--resume")
     assert second.returncode == 0, second.stderr
     assert "resumed after epoch 1" in second.stdout
@@ -51,20 +68,25 @@ def test_train_stop_and_resume(small, tmp_path):
     assert {"last.tar", "best.tar"} <= {path.name for path in (tmp_path / "run").iterdir()}
 
 
-def test_two_processes_train_one_goes_on(small, tmp_path):
+@pytest.mark.parametrize("network", [_PUBLISHED[0], _FEEDBACK[0]], ids=["published", "feedback"])
+def test_two_processes_train_one_goes_on(small, tmp_path, body_model, network):
+    observed = write_observed_people(tmp_path / "observed.npz", 3, 32, body_model)
+    small = [*small, *network, "--data.observed-people", observed, "--data.observed-share", "0.5"]
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
     first = _run(*small, "--training.epochs", "1", launcher=torchrun)
     assert first.returncode == 0, first.stderr
     assert first.stdout.count("epoch 1: loss") == 1
     assert "2 processes" in first.stdout
+    assert "and 3 observed people for 50% of each batch" in first.stdout
     second = _run(*small, "--training.epochs", "2", "--resume")
     assert second.returncode == 0, second.stderr
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     assert [row.split(",")[:2] for row in rows[1:]] == [["1", "8"], ["2", "16"]]
 
 
-def test_dry_run_says_what_would_happen_and_keeps_nothing(small, tmp_path):
-    result = _run(*small, "--dry-run")
+@pytest.mark.parametrize("network", [_PUBLISHED[0], _FEEDBACK[0]], ids=["published", "feedback"])
+def test_dry_run_says_what_would_happen_and_keeps_nothing(small, tmp_path, network):
+    result = _run(*small, *network, "--dry-run")
     assert result.returncode == 0, result.stderr
     assert "dry run: 20 steps" in result.stdout
     assert "nothing was written" in result.stdout
@@ -80,10 +102,13 @@ def _status(arguments, monkeypatch) -> int:
         return end.code
 
 
-def test_mistakes_are_one_line_each(small, tmp_path, monkeypatch, capsys):
+def test_mistakes_are_one_line_each(small, tmp_path, body_model, monkeypatch, capsys):
     y_up = np.zeros((20, 72), np.float32)  # people who stand upright where y points up
     np.savez(tmp_path / "y_up.npz", poses=y_up)
+    observed = write_observed_people(tmp_path / "observed.npz", 2, 64, body_model)
     mistakes = {
+        "crops of 64 px, but the network takes 32": ["--data.observed-people", observed],
+        "--data.observed-share is 1.0": ["--data.observed-share", 1],
         "upside down": ["--data.train-poses", tmp_path / "y_up.npz"],
         "absent.npz": ["--data.val-poses", tmp_path / "absent.npz"],
         "nothing to resume": ["--resume"],
@@ -91,7 +116,17 @@ def test_mistakes_are_one_line_each(small, tmp_path, monkeypatch, capsys):
         "--training.lr": ["--training.lrr", "1"],
         "smplest": ["--model.body", "smplest"],
         "draws on CUDA alone": ["--data.renderer", "nmr"],
-        "holds a ResNet-18": ["--model.init-from", DEFAULT_CHECKPOINT, "--model.resnet-layers", 50],
+        "holds a feedback regressor": ["--model.init-from", DEFAULT_CHECKPOINT],
+        "give --model.feedback.width": [
+            "--model.init-from",
+            DEFAULT_CHECKPOINT,
+            "--model.regressor",
+            "feedback",
+            "--model.feedback.width",
+            32,
+        ],
+        "--model.feedback.vertices is 9000": ["--model.feedback.vertices", 9000],
+        "--training.ema is 1.0": ["--training.ema", 1],
     }
     for told, arguments in mistakes.items():
         assert _status([*small, *arguments], monkeypatch) == WRONG_USE, told

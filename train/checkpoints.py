@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from models.checkpoints import check_same_body, read_checkpoint
+from train.run_options import differences
 from train.trainer import Trainer
 from utils.errors import InputError
 
@@ -48,7 +49,9 @@ def without_training_state(checkpoint: dict[str, Any], dtype: torch.dtype) -> di
     Returns:
         A checkpoint with the best weights alone, without optimiser, history or random state.
     """
-    kept = ("best_epoch", "best_epoch_val_metrics", "options", "body", "mean_parameters")
+    kept = (
+        "best_epoch", "best_epoch_val_metrics", "options", "body", "mean_parameters", "rounds",
+    )  # fmt: skip
     stored: dict[int, torch.Tensor] = {}
 
     def convert(tensor: torch.Tensor) -> torch.Tensor:
@@ -61,7 +64,7 @@ def without_training_state(checkpoint: dict[str, Any], dtype: torch.dtype) -> di
         name: convert(values) for name, values in checkpoint["best_model_state_dict"].items()
     }
     return {
-        **{key: checkpoint[key] for key in kept},
+        **{key: checkpoint[key] for key in kept if key in checkpoint},
         "epoch": checkpoint["best_epoch"],
         "image_size": checkpoint["image_size"],
         "samples_seen": checkpoint["samples_seen"],
@@ -78,15 +81,16 @@ def save_epoch(trainer: Trainer, options: dict[str, Any], folder: Path) -> None:
     save_atomically(state, folder / LAST)
 
 
-def resume(trainer: Trainer, folder: Path) -> dict[str, Any]:
+def resume(trainer: Trainer, options: dict[str, Any], folder: Path) -> list[str]:
     """Puts a trainer where an earlier run stopped.
 
     Args:
-        trainer: freshly built with the same options.
+        trainer: freshly built.
+        options: of this run, as `storable` gives them.
         folder: where the earlier run wrote its checkpoints.
 
     Returns:
-        The checkpoint.
+        What of the options differs, see `differences`.
 
     Raises:
         InputError: no checkpoint, one without training state, or one of another body or network.
@@ -104,9 +108,10 @@ def resume(trainer: Trainer, folder: Path) -> dict[str, Any]:
     if missing:
         raise InputError(f"{path} has no {', '.join(missing)}; training cannot resume from it")
     check_same_body(checkpoint["body"], trainer.synthesiser.body_model, path)
+    changed = differences(checkpoint.get("options", {}), options)
     try:
         trainer.load_state(checkpoint)
     except (RuntimeError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise InputError(f"{path} does not fit the options of this run: {problem}") from error
-    return checkpoint
+    return changed

@@ -15,16 +15,30 @@ _ABOVE_0 = (math.nextafter(0, 1), math.inf)
 # What a run can use, ends included; infinity itself and nan are always refused.
 _RANGES = {
     "data.image_size": (32, math.inf),  # a ResNet halves it five times
+    "data.observed_share": (0, math.nextafter(1, 0)),  # the others are synthetic
     "model.ief_iterations": _MANY,
+    "model.feedback.rounds": _MANY,
+    "model.feedback.width": _MANY,
+    "model.feedback.lifting_blocks": _ANY,
+    "model.feedback.correcting_blocks": _ANY,
+    "model.feedback.vertices": (1, 5000),
+    "training.weight_decay": _ANY,
+    "training.ema": (0, math.nextafter(1, 0)),
     "camera.focal_length": _ABOVE_0,
     "camera.frame_size": _MANY,
+    "augmentation.turn": (0, 180),
+    "augmentation.joint_angle_std": _ANY,
+    "augmentation.exchange_limbs": _PROBABILITY,
     "augmentation.betas_std": _ANY,
     "augmentation.betas_range": _ANY,
     "augmentation.cam_xy_std": _ANY,
     "augmentation.cam_z_range": _ANY,
+    "augmentation.near": _PROBABILITY,
     "augmentation.vertex_noise": _ANY,
     "augmentation.crop_scale_range": (0, 1),  # around 1.2: the crop must keep a side
     "augmentation.crop_shift": _ANY,
+    "augmentation.corrupt": _PROBABILITY,
+    "augmentation.detector_share": _PROBABILITY,
     "augmentation.remove_left_arm": _PROBABILITY,
     "augmentation.remove_right_arm": _PROBABILITY,
     "augmentation.remove_head": _PROBABILITY,
@@ -52,7 +66,10 @@ _RANGES = {
 }
 
 # What the network of a run was made for: another value would train a different one.
-_FIXED = ("data.image_size", "model.ief_iterations")
+_FIXED = (
+    "data.image_size", "model.regressor", "model.ief_iterations", "model.feedback.width",
+    "model.feedback.lifting_blocks", "model.feedback.correcting_blocks", "model.feedback.vertices",
+)  # fmt: skip
 
 
 def storable(values: Any) -> Any:

@@ -10,19 +10,24 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from augmentation.options import AugmentationOptions
+from data.observed_people import ObservedPairs
 from data.synthesis import Synthesiser, SyntheticBatch
 from losses.multi_task import MultiTaskLoss
 from metrics.metrics import Metrics
+from models.feedback import FeedbackRegressor
 from models.regressed_body import regressed_body, regressed_silhouettes
-from models.regressor import Regressor
+from models.regressor import BodyParameters, Regressor
 from train.distributed import ALONE, Ranks
 from utils.devices import Precision, autocast, network_dtype
 from utils.errors import InputError
+from utils.observation import Observation
 
 # The best epoch has the lowest sum of these, in millimetres.
 SELECTION_METRICS = ("pve_pa", "mpjpe_pa")
+EXTRA_ROUNDS = 2  # of feedback beyond those of training, which validation tries
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,13 @@ class TrainingOptions:
     batch_size: int = 140
     samples_per_epoch: int = 0  # poses drawn an epoch without repeating; 0 takes all
     val_batch_size: int = 64
-    lr: float = 1e-4  # Adam's learning rate, after warm-up
+    optimiser: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = 0.0  # of the network, by adamw
+    lr: float = 1e-4  # learning rate, after warm-up
     lr_schedule: Literal["constant", "cosine"] = "constant"  # cosine falls to 1 % at the last epoch
     warmup_steps: int = 0
     max_grad_norm: float = 0.0  # gradients are scaled down to this norm; 0 leaves them alone
+    ema: float = 0.0  # decay of averaged weights, which validation and the best epoch use; 0: none
     precision: Precision = "auto"  # of the network: bf16 (by autocast), fp32, auto: the faster
     channels_last: bool = True
     compile: str = ""  # torch.compile's backend for the network: inductor, cudagraphs ...; "": none
@@ -55,6 +63,7 @@ class Trainer:
         options: of the optimisation.
         device: where everything runs.
         ranks: which of several processes this one is.
+        observed: people as a detector saw them, to be mixed into the batches of training.
 
     Raises:
         InputError: the processes cannot share a batch equally.
@@ -62,16 +71,18 @@ class Trainer:
 
     def __init__(
         self,
-        regressor: Regressor,
+        regressor: Regressor | FeedbackRegressor,
         synthesiser: Synthesiser,
         criterion: MultiTaskLoss,
         options: TrainingOptions,
         device: torch.device,
         ranks: Ranks = ALONE,
+        observed: ObservedPairs | None = None,
     ):
         """Moves everything to the device and makes the optimiser."""
         self.regressor = regressor.to(device=device, memory_format=_memory_format(options))
         self.synthesiser = synthesiser.to(device)
+        self.observed = None if observed is None else observed.to(device)
         self.criterion = criterion.to(device)
         self.options = options
         self.device = device
@@ -83,8 +94,14 @@ class Trainer:
         self._shared_loss_of = self._loss_of
         if ranks.size > 1:
             self._shared_loss_of = DistributedDataParallel(self._loss_of)
-        parameters = [*self.regressor.parameters(), *self.criterion.parameters()]
-        self.optimiser = torch.optim.Adam(parameters, lr=options.lr, fused=True)
+        self.optimiser = _build_optimiser(options, self.regressor, self.criterion)
+        self._average: AveragedModel | None = None
+        self.validated, self._validation_loss_of = self.regressor, self._loss_of
+        if options.ema > 0:
+            average = get_ema_multi_avg_fn(options.ema)
+            self._average = AveragedModel(self.regressor, multi_avg_fn=average)
+            self.validated = self._average.module
+            self._validation_loss_of = _LossOf(self.validated, criterion, synthesiser, options)
         self.epoch = 0  # epochs finished
         self.step = 0  # optimiser steps taken
         self.samples_seen = 0
@@ -125,7 +142,7 @@ class Trainer:
         for number, index in enumerate(progress(batches)):
             self._set_learning_rate(total_steps)
             share = poses[self.ranks.share_of(index)]
-            batch = self.synthesiser(share, augmentation, generator)
+            batch = self.make_batch(share, augmentation, generator)
             prediction, terms = self.train_step(batch)
             readings.add(terms)
             if number % options.metrics_every == 0:
@@ -141,11 +158,28 @@ class Trainer:
             "samples_per_second": speed,
         }
 
-    def train_step(self, batch: SyntheticBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def make_batch(
+        self, poses: Tensor, augmentation: AugmentationOptions, generator: Generator
+    ) -> SyntheticBatch:
+        """People to train on: in these poses, or for a share of them observed ones instead.
+
+        Args:
+            poses: (B, 72) on the device.
+            augmentation: of the synthetic people.
+            generator: random numbers, on the device.
+        """
+        count = 0 if self.observed is None else int(self.observed.share * len(poses))
+        batch = self.synthesiser(poses[count:], augmentation, generator)
+        if count == 0:
+            return batch
+        drawn = self.observed.draw(count, generator)
+        return batch.joined(self.observed.batch(drawn, self.synthesiser.body_model))
+
+    def train_step(self, batch: SyntheticBatch) -> tuple[BodyParameters, dict[str, Tensor]]:
         """Predicts a batch and improves the network by it.
 
         Returns:
-            The prediction, as `models.regressed_body` gives it, and the loss terms by name.
+            The last estimate, and the loss terms by name.
         """
         prediction, loss, terms = self._shared_loss_of(*batch)
         self.optimiser.zero_grad(set_to_none=True)
@@ -154,6 +188,8 @@ class Trainer:
             parameters = self.regressor.parameters()
             torch.nn.utils.clip_grad_norm_(parameters, self.options.max_grad_norm)
         self.optimiser.step()
+        if self._average is not None:
+            self._average.update_parameters(self.regressor)
         self.step += 1
         return prediction, {"loss": loss.detach(), **terms}
 
@@ -175,11 +211,11 @@ class Trainer:
         Raises:
             InputError: there are fewer people than processes.
         """
-        self.ranks.share_buffers(self.regressor)
+        self.ranks.share_buffers(self.validated)
         was_training = self.regressor.training
-        self._loss_of.eval()
+        self._validation_loss_of.eval()
         generator = self._generator(0, stream=1)  # unused without augmentation
-        readings, metrics = _Mean(), Metrics()
+        readings, metrics, rounds = _Mean(), Metrics(), _Rounds(self.validated)
         sample: dict[str, Tensor] = {}
         size = self.options.val_batch_size
         if len(poses) < self.ranks.size:
@@ -190,18 +226,23 @@ class Trainer:
         for pose, shape in progress(list(zip(poses.split(size), betas.split(size), strict=True))):
             batch = self.synthesiser(pose, None, generator, betas=shape)
             # Each process by itself: their shares may differ in length.
-            prediction, loss, terms = self._loss_of(*batch)
+            parameters, loss, terms = self._validation_loss_of(*batch)
             readings.add({"loss": loss, **terms}, weight=len(pose))
-            self._measure(metrics, prediction, batch, silhouettes=True)
+            prediction = self._measure(metrics, parameters, batch, silhouettes=True)
+            rounds.measure(batch, self._validation_loss_of)
             if not sample:
                 sample = {
-                    "proxy": batch.proxy,
+                    "proxy": batch.observation.proxy(),
                     "target_silhouettes": batch.target["silhouettes"],
                     "pred_silhouettes": prediction["silhouettes"],
                     "pred_joints2d_px": prediction["joints2d_px"],
                 }
         self._loss_of.train(was_training)
-        return {**readings.compute(self.ranks), **metrics.compute(self.ranks.sum)}, sample
+        return {
+            **readings.compute(self.ranks),
+            **metrics.compute(self.ranks.sum),
+            **rounds.compute(self.ranks),
+        }, sample
 
     def finish_epoch(self, train: dict[str, float], val: dict[str, float]) -> dict[str, float]:
         """Records an epoch and keeps its weights when they are the best so far; returns the row."""
@@ -213,13 +254,15 @@ class Trainer:
         self.history.append(row)
         if not self.best_weights or _selection(val) < _selection(self.best_metrics):
             self.best_epoch, self.best_metrics = self.epoch, dict(val)
-            self.best_weights = copy.deepcopy(self.regressor.state_dict())
+            self.best_weights = copy.deepcopy(self.validated.state_dict())
         return row
 
     def state(self) -> dict[str, Any]:
         """Everything that resuming needs, in the format of the published checkpoints and more."""
-        estimate = self.regressor.ief_module.initial_estimate
+        estimate = self.regressor.initial_estimate
+        averaged = {} if self._average is None else {"ema_state_dict": self._average.state_dict()}
         return {
+            **averaged,
             "epoch": self.epoch,
             "best_epoch": self.best_epoch,
             "best_epoch_val_metrics": self.best_metrics,
@@ -228,6 +271,7 @@ class Trainer:
             "optimiser_state_dict": self.optimiser.state_dict(),
             "criterion_state_dict": self.criterion.state_dict(),
             "body": self.synthesiser.body_model.identity,
+            "rounds": int(self.best_metrics.get("best_rounds", self.regressor.rounds)),
             "image_size": self.synthesiser.image_size,
             "mean_parameters": {"pose": estimate[3:-10].clone(), "betas": estimate[-10:].clone()},
             "history": self.history,
@@ -238,9 +282,16 @@ class Trainer:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Takes over what `state` gave; raises RuntimeError or ValueError when it does not fit."""
+        if self._average is not None and "ema_state_dict" not in state:
+            raise ValueError("no averaged weights were kept; give --training.ema 0")
         self.regressor.load_state_dict(state["model_state_dict"])
         self.criterion.load_state_dict(state["criterion_state_dict"])
+        decays = [group["weight_decay"] for group in self.optimiser.param_groups]
         self.optimiser.load_state_dict(state["optimiser_state_dict"])
+        for group, decay in zip(self.optimiser.param_groups, decays, strict=True):
+            group["weight_decay"] = decay  # as this run's options say; so is the learning rate
+        if self._average is not None:
+            self._average.load_state_dict(state["ema_state_dict"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.samples_seen = state["samples_seen"]
         self.history = list(state["history"])
@@ -253,17 +304,23 @@ class Trainer:
     def _measure(
         self,
         metrics: Metrics,
-        prediction: dict[str, Tensor],
+        parameters: BodyParameters,
         batch: SyntheticBatch,
         silhouettes: bool = False,
-    ) -> None:
-        """Adds a batch to the metrics; rendering the predictions is for validation alone."""
+    ) -> dict[str, Tensor]:
+        """Adds a batch to the metrics; rendering the predictions is for validation alone.
+
+        Returns:
+            The prediction, as `models.regressed_body` gives it, perhaps with silhouettes.
+        """
         synthesiser = self.synthesiser
+        prediction = regressed_body(parameters, synthesiser.body_model, synthesiser.image_size)
         if silhouettes:
             prediction["silhouettes"] = regressed_silhouettes(
                 prediction["vertices"], prediction["cam_wp"], synthesiser.rasteriser
             )
         metrics.update(prediction, batch.target)
+        return prediction
 
     def _generator(self, epoch: int, stream: int) -> Generator:
         """Random numbers that depend on seed and epoch alone, so that resuming repeats them."""
@@ -290,7 +347,7 @@ def epoch_length(options: TrainingOptions, available: int) -> int:
     return max(count - count % options.batch_size, min(count, options.batch_size))
 
 
-def compile_network(regressor: Regressor, backend: str) -> None:
+def compile_network(regressor: Regressor | FeedbackRegressor, backend: str) -> None:
     """Lets torch.compile run the network, in place; names of weights stay as they are.
 
     Raises:
@@ -303,7 +360,8 @@ def compile_network(regressor: Regressor, backend: str) -> None:
             f"--training.compile {backend}: torch has no such backend; expected one of "
             f"{', '.join(torch._dynamo.list_backends())}, or nothing"
         )
-    regressor.compile(backend=backend)
+    for network in regressor.networks:
+        network.compile(backend=backend)
 
 
 class _LossOf(nn.Module):
@@ -311,7 +369,7 @@ class _LossOf(nn.Module):
 
     def __init__(
         self,
-        regressor: Regressor,
+        regressor: Regressor | FeedbackRegressor,
         criterion: MultiTaskLoss,
         synthesiser: Synthesiser,
         options: TrainingOptions,
@@ -320,18 +378,77 @@ class _LossOf(nn.Module):
         self.regressor, self.criterion = regressor, criterion
         self._synthesiser = (synthesiser,)  # not a part: nothing of it is learnt
         self._dtype = network_dtype(options.precision, synthesiser.mean_betas.device)
-        self._memory_format = _memory_format(options)
 
     def forward(
-        self, proxy: Tensor, target: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-        """The prediction, the loss and its terms."""
+        self, observation: Observation, target: dict[str, Tensor]
+    ) -> tuple[BodyParameters, Tensor, dict[str, Tensor]]:
+        """The last estimate, the loss summed over all estimates, and its terms' means over them."""
+        estimates = self.estimates(observation)
+        count = len(estimates)
+        # All at once, as one large batch: posing many bodies takes hardly longer than few.
+        together = BodyParameters(*map(torch.cat, zip(*estimates, strict=True)))
+        compared = {
+            name: values.repeat(count, *(1 for _ in values.shape[1:]))
+            for name, values in self.compared_target(target).items()
+            if name != "silhouettes"  # large, and nothing that the loss compares
+        }
+        mean_loss, terms = self.criterion(self.compared_body(together), compared)
+        last = BodyParameters(*(values.detach() for values in estimates[-1]))
+        return last, count * mean_loss, terms
+
+    def estimates(self, observation: Observation) -> list[BodyParameters]:
+        """Every estimate that the network makes."""
+        with autocast(observation.silhouettes.device, self._dtype):
+            return self.regressor.estimates(observation)
+
+    def compared_body(self, parameters: BodyParameters) -> dict[str, Tensor]:
+        """The estimated body, reduced to the vertices that the network keeps."""
         (synthesiser,) = self._synthesiser
-        proxy = proxy.contiguous(memory_format=self._memory_format)
-        with autocast(proxy.device, self._dtype):
-            parameters = self.regressor(proxy)
-        prediction = regressed_body(parameters, synthesiser.body_model, synthesiser.image_size)
-        return prediction, *self.criterion(prediction, target)
+        body = self.regressor.body
+        return regressed_body(
+            parameters, synthesiser.body_model if body is None else body, synthesiser.image_size
+        )
+
+    def compared_target(self, target: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The target reduced likewise."""
+        kept = self.regressor.kept_vertices
+        if kept is None:
+            return target
+        reduced = {
+            name: target[name].mT.index_select(2, kept).mT
+            for name in ("vertices", "tpose_vertices")
+        }
+        return {**target, **reduced}
+
+
+class _Rounds:
+    """Finds out in validation after how many rounds of feedback estimates are best."""
+
+    def __init__(self, regressor: Regressor | FeedbackRegressor):
+        self._regressor = regressor
+        self._trained = regressor.rounds
+        self._metrics = [Metrics() for _ in range(self._trained + EXTRA_ROUNDS + 1)]
+
+    def measure(self, batch: SyntheticBatch, loss_of: _LossOf) -> None:
+        """Adds a batch; nothing is done for a network without rounds."""
+        if not self._trained:
+            return
+        self._regressor.rounds = self._trained + EXTRA_ROUNDS
+        target = loss_of.compared_target(batch.target)
+        keys = ("vertices", "tpose_vertices", "joints3d")
+        for metrics, parameters in zip(
+            self._metrics, loss_of.estimates(batch.observation), strict=True
+        ):
+            body = loss_of.compared_body(parameters)
+            metrics.update({key: body[key] for key in keys}, target)
+        self._regressor.rounds = self._trained
+
+    def compute(self, ranks: Ranks) -> dict[str, float]:
+        """`best_rounds`, by `SELECTION_METRICS`; nothing for a network without rounds."""
+        if not self._trained:
+            return {}
+        errors = [_selection(metrics.compute(ranks.sum)) for metrics in self._metrics]
+        return {"best_rounds": errors.index(min(errors))}
 
 
 class _Mean:
@@ -361,6 +478,21 @@ class _Mean:
                 f"the loss is no longer a finite number ({terms}); lower the learning rate, or set "
                 "max_grad_norm, and resume from the last checkpoint"
             )
+
+
+def _build_optimiser(
+    options: TrainingOptions, regressor: nn.Module, criterion: MultiTaskLoss
+) -> torch.optim.Optimizer:
+    learnt_weights = [each for each in criterion.parameters() if each.requires_grad]
+    if options.optimiser == "adam":
+        parameters = [*regressor.parameters(), *learnt_weights]
+        return torch.optim.Adam(parameters, lr=options.lr, fused=True)
+    groups = [
+        {"params": [*regressor.parameters()], "weight_decay": options.weight_decay},
+        {"params": learnt_weights, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=options.lr, fused=True)
 
 
 def _memory_format(options: TrainingOptions) -> torch.memory_format:

@@ -5,13 +5,23 @@ import torch
 
 from augmentation.body import draw_betas, draw_vertex_noise
 from augmentation.camera import (
+    NearCamera,
+    apply_near_camera,
     apply_truncation,
     draw_camera_shift,
     draw_crop_variation,
+    draw_near_camera,
     draw_truncation,
 )
 from augmentation.options import AugmentationOptions
-from augmentation.proxy import Corruption, corrupt_joints, corrupted_silhouettes, draw_corruption
+from augmentation.proxy import (
+    Corruption,
+    choose_published,
+    corrupt_joints,
+    corrupted_silhouettes,
+    count_errors,
+    draw_corruption,
+)
 from utils.joints import PARTS
 
 _MANY = 20_000
@@ -114,3 +124,41 @@ def test_moving_and_losing_joints_leaves_the_originals_alone():
     assert visible.sum() == 16
     assert (joints == 10).all()
     assert visibility.all()
+
+
+def test_near_cameras_keep_to_their_distances(generator):
+    options = AugmentationOptions(near=0.3, near_distances=(2.0, 8.0))
+    camera = draw_near_camera(options, _MANY, generator)
+    assert camera.near.float().mean().item() == pytest.approx(0.3, abs=0.02)
+    assert 2 <= camera.distance.min() < 2.01
+    assert 7.9 < camera.distance.max() <= 8 + 1e-4
+    # The inverse is uniform from 1/8 to 1/2: half of the people lie nearer than 1 / (5 / 16).
+    assert camera.distance.median().item() == pytest.approx(3.2, rel=0.02)
+
+
+def test_a_near_camera_changes_the_distance_alone():
+    cam_t = torch.tensor([[0.1, 0.2, 42.0], [0.3, 0.4, 40.0]])
+    moved = apply_near_camera(
+        cam_t, NearCamera(torch.tensor([True, False]), torch.tensor([3.0, 4.0]))
+    )
+    assert torch.equal(moved, torch.tensor([[0.1, 0.2, 3.0], [0.3, 0.4, 40.0]]))
+
+
+def test_errors_are_shared_out_in_order():
+    """Of 10 people the first 4 have measured errors, 3 more the published ones, the last none."""
+    assert count_errors(AugmentationOptions(), 10) == (0, 10)
+    options = AugmentationOptions(corrupt=0.7, detector="mediapipe", detector_share=0.4)
+    assert count_errors(options, 10) == (4, 7)
+    published = choose_published(options, 10, torch.device("cpu"))
+    assert published.tolist() == [False] * 4 + [True] * 3 + [False] * 3
+    # Who has measured errors has some, even where fewer people should have any.
+    few = AugmentationOptions(corrupt=0.2, detector="mediapipe", detector_share=0.4)
+    assert count_errors(few, 10) == (4, 4)
+
+
+def test_spared_people_have_no_published_errors(generator):
+    options = AugmentationOptions(corrupt=0.5, joint_dropout=0.5)
+    drawn = draw_corruption(options, 1000, generator)
+    for values in (drawn.removed_parts, drawn.boxes, drawn.joint_shift, drawn.dropped_joints):
+        assert values[:500].any()
+        assert not values[500:].any()

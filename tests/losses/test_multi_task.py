@@ -13,6 +13,7 @@ def random_batch(seed, batch=3, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
     shapes = {
         "vertices": (batch, 6, 3),
+        "tpose_vertices": (batch, 6, 3),
         "joints2d_norm": (batch, 17, 2),
         "joints3d": (batch, 14, 3),
         "pose_rotmats": (batch, 24, 3, 3),
@@ -24,7 +25,8 @@ def random_batch(seed, batch=3, dtype=torch.float32):
 
 def only(**weights):
     """Options with these terms alone."""
-    off = {field.name: 0.0 for field in dataclasses.fields(LossOptions)}
+    fields = dataclasses.fields(LossOptions)
+    off = {field.name: 0.0 for field in fields if isinstance(field.default, float)}
     return LossOptions(**(off | weights))
 
 
@@ -84,8 +86,73 @@ def test_nothing_visible_is_a_loss_of_zero():
     assert (pred.grad == 0).all()
 
 
+def test_tpose_by_hand():
+    """Vertices at y = -1 and 1, the target at x = -2 and 2: scaled by 2, each is sqrt(8) away."""
+    criterion = MultiTaskLoss(only(tpose=3.0))
+    pred = torch.tensor([[[0.0, -1, 0], [0, 1, 0]]])
+    target = torch.tensor([[[-2.0, 0, 0], [2, 0, 0]]])
+    total, terms = criterion({"tpose_vertices": pred}, {"tpose_vertices": target})
+    assert terms["loss_tpose"].item() == pytest.approx(math.sqrt(8))
+    assert total.item() == pytest.approx(3 * math.sqrt(8) - math.log(3), rel=1e-5)
+
+
+def test_a_scaled_and_shifted_body_has_the_same_tpose():
+    body = random_batch(10)["tpose_vertices"]
+    criterion = MultiTaskLoss(only(tpose=1.0))
+    moved = 0.7 * body + torch.tensor([1.0, -2, 3])
+    _, terms = criterion({"tpose_vertices": moved}, {"tpose_vertices": body})
+    assert terms["loss_tpose"].item() == pytest.approx(0, abs=1e-5)
+    _, terms = criterion({"tpose_vertices": moved.flip(1)}, {"tpose_vertices": body})
+    assert terms["loss_tpose"].item() > 0.5
+
+
+@pytest.mark.parametrize(("error", "expected"), [("squared", 25 / 6), ("distance", 5 / 2)])
+@pytest.mark.parametrize("term", ["vertices", "joints3d"])
+def test_errors_of_points_by_hand(error, expected, term):
+    """One of two points off by (3, 4, 0): 25 over 6 coordinates, or a length of 5 over 2 points."""
+    criterion = MultiTaskLoss(only(**{term: 1.0}, error=error))
+    target = torch.zeros(1, 2, 3)
+    pred = target + torch.tensor([[3.0, 4, 0], [0, 0, 0]])
+    pred.requires_grad_()
+    total, terms = criterion({term: pred}, {term: target})
+    assert terms[f"loss_{term}"].item() == pytest.approx(expected)
+    total.backward()
+    assert pred.grad.isfinite().all()  # where there is no distance, too
+
+
+def test_distances_of_visible_joints_by_hand():
+    """Visible joints off by (3, 4) and (0, 1): (5 + 1) / 2. What is not visible does not count."""
+    criterion = MultiTaskLoss(only(joints2d=1.0, error="distance"))
+    pred = torch.zeros(1, 17, 2)
+    pred[0, 0], pred[0, 5, 1], pred[0, 9, 0] = torch.tensor([3.0, 4]), 1, 99
+    target = torch.zeros(1, 17, 2)
+    visibility = torch.zeros(1, 17, dtype=torch.bool)
+    visibility[0, 0] = visibility[0, 5] = True
+    _, terms = criterion(
+        {"joints2d_norm": pred}, {"joints2d_norm": target, "visibility": visibility}
+    )
+    assert terms["loss_joints2d"].item() == pytest.approx(3)
+
+
+def test_weights_that_are_not_learnt_stay_as_they_are():
+    criterion = MultiTaskLoss(LossOptions(vertices=5.0, tpose=2.0, learn_weights=False))
+    before = {name: weight.clone() for name, weight in criterion.weights.items()}
+    pred = {k: v.requires_grad_(v.is_floating_point()) for k, v in random_batch(11).items()}
+    total, _ = criterion(pred, random_batch(12))
+    total.backward()
+    assert pred["vertices"].grad.any()
+    assert all(parameter.grad is None for parameter in criterion.parameters())
+    assert not any(parameter.requires_grad for parameter in criterion.parameters())
+    assert criterion.weights == before
+    assert before["vertices"].item() == pytest.approx(5)
+    # They are still kept in checkpoints, by the same names as learnt ones.
+    assert (
+        criterion.state_dict().keys() == MultiTaskLoss(LossOptions(tpose=1.0)).state_dict().keys()
+    )
+
+
 def test_gradients_equal_finite_differences():
-    criterion = MultiTaskLoss().double()
+    criterion = MultiTaskLoss(LossOptions(tpose=0.5)).double()
     target = random_batch(1, batch=2, dtype=torch.float64)
     names = [name for name in target if name != "visibility"]
     inputs = [target[name] + 0.3 * torch.randn_like(target[name]) for name in names]

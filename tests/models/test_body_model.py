@@ -80,6 +80,52 @@ def test_tpose_is_the_body_in_no_pose(body_model):
     )
 
 
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_reduced_body_has_the_vertices_and_all_joints_of_the_whole(gradients, dense):
+    arrays = read_smpl_file(OPEN_BODY / "OPEN_NEUTRAL.npz")
+    if dense:  # as SMPL's are
+        noise = np.random.default_rng(0).standard_normal(arrays.posedirs.shape)
+        arrays = arrays._replace(posedirs=(0.001 * noise).astype(np.float32))
+    landmarks = read_open_landmarks(OPEN_BODY / "landmarks.npz")
+    body_model = BodyModel(arrays, landmarks, "open", "neutral")
+    before = {name: values.clone() for name, values in body_model.named_buffers()}
+    others = torch.tensor([6000, 17, 3])  # in no order
+    needed = body_model.landmark_vertices
+    kept = torch.cat([others, needed[~torch.isin(needed, others)].flip(0)])
+    reduced = body_model.reduced_to(kept)
+
+    betas, axis_angles = _random_people(3)
+    rotmats = axis_angle_to_rotmat(axis_angles)
+    betas.requires_grad_(gradients)
+    expected, found = body_model(betas, rotmats), reduced(betas, rotmats)
+    assert found.vertices.requires_grad == gradients
+    assert found.vertices.shape == (3, len(kept), 3)
+    assert found.joints3d.shape == (3, len(BODY_MODEL_JOINTS), 3)
+    exact = {"atol": 2e-6, "rtol": 0}  # but for the order in which products are added
+    torch.testing.assert_close(found.vertices, expected.vertices[:, kept], **exact)
+    torch.testing.assert_close(found.tpose_vertices, expected.tpose_vertices[:, kept], **exact)
+    torch.testing.assert_close(found.joints3d, expected.joints3d, **exact)
+    assert torch.equal(found.bone_transforms, expected.bone_transforms)
+    torch.testing.assert_close(reduced.tpose(betas), found.tpose_vertices, **exact)
+    if gradients:
+        gradient, wanted = (
+            torch.autograd.grad(body.joints3d.square().sum(), betas)[0]
+            for body in (found, expected)
+        )
+        torch.testing.assert_close(gradient, wanted, atol=1e-4, rtol=1e-5)
+
+    assert reduced.identity == body_model.identity
+    assert not reduced.state_dict()
+    after = dict(body_model.named_buffers())
+    assert all(torch.equal(values, after[name]) for name, values in before.items())
+
+
+def test_a_reduced_body_must_keep_what_its_joints_need(body_model):
+    with pytest.raises(ValueError, match="must keep the landmark vertices"):
+        body_model.reduced_to(body_model.landmark_vertices[1:])
+
+
 def test_gradients_reach_betas_and_pose(body_model):
     betas, axis_angles = _random_people(2)
     betas.requires_grad_()

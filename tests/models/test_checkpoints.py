@@ -3,8 +3,11 @@ import pytest
 import torch
 
 from models.body_model import read_mean_parameters
-from models.checkpoints import load_predictor, read_checkpoint, regressor_of
+from models.checkpoints import load_predictor, load_regressor, read_checkpoint
+from models.refinement import CHANGE_DIMS, Refiner
 from models.regressor import Regressor
+from tests.networks import random_network, stored_options
+from tests.observations import random_observation
 from utils.errors import InputError
 
 
@@ -36,8 +39,8 @@ def test_half_precision_weights_predict_the_same(tmp_path, regressor, body_model
     assert predictor.image_size == 128
     assert predictor.epoch == 5
     assert not predictor.regressor.training
-    proxy = torch.rand(2, 18, 64, 64)
-    expected, found = regressor(proxy), predictor.regressor(proxy)
+    observation = random_observation(2)
+    expected, found = regressor(observation), predictor.regressor(observation)
     torch.testing.assert_close(found.betas, expected.betas, atol=2e-3, rtol=0)
 
 
@@ -81,6 +84,39 @@ def test_feedback_iterations_are_those_of_training(tmp_path, regressor, body_mod
     assert predictor.regressor.ief_module.iterations == 2
 
 
+def test_rounds_of_feedback_can_be_chosen(tmp_path, regressor, body_model):
+    network = random_network("feedback", body_model)
+    stored = _ours(network, body_model, options=stored_options("feedback"), rounds=0)
+    torch.save(stored, tmp_path / "c.tar")
+    cpu = torch.device("cpu")
+    assert load_predictor(tmp_path / "c.tar", cpu).regressor.rounds == 0  # as validated best
+    assert load_predictor(tmp_path / "c.tar", cpu, rounds=4).regressor.rounds == 4
+    with pytest.raises(InputError, match="--rounds is -1; expected 0 or more"):
+        load_predictor(tmp_path / "c.tar", cpu, rounds=-1)
+    torch.save(_ours(regressor, body_model), tmp_path / "published.tar")
+    with pytest.raises(InputError, match=r"published.tar holds a network without rounds"):
+        load_predictor(tmp_path / "published.tar", cpu, rounds=2)
+
+
+def test_refinement_needs_to_know_how_the_network_errs(tmp_path, regressor, body_model):
+    def load(**changes):
+        network = random_network("feedback", body_model)
+        stored = _ours(network, body_model, options=stored_options("feedback"), **changes)
+        torch.save(stored, tmp_path / "c.tar")
+        return load_predictor(tmp_path / "c.tar", torch.device("cpu"), refine=True)
+
+    known = load(error_covariance=torch.eye(CHANGE_DIMS))
+    assert isinstance(known.regressor, Refiner)
+    assert not known.regressor.training
+    with pytest.raises(InputError, match=r"c.tar does not hold how .* train.measure_spread"):
+        load()
+    with pytest.raises(InputError, match=r"error_covariance is not a tensor of shape \(85, 85\)"):
+        load(error_covariance=torch.eye(3))
+    torch.save(_ours(regressor, body_model), tmp_path / "published.tar")
+    with pytest.raises(InputError, match=r"without rounds of feedback; leave out --refine"):
+        load_predictor(tmp_path / "published.tar", torch.device("cpu"), refine=True)
+
+
 def test_another_body_is_refused_by_name(tmp_path, regressor, body_model):
     identity = {**body_model.identity, "hash": "0" * 16}
     torch.save(_ours(regressor, body_model, body=identity), tmp_path / "c.tar")
@@ -106,10 +142,14 @@ def test_weights_that_do_not_fit(tmp_path, regressor, body_model):
     weights = dict(regressor.state_dict())
     weights.pop("image_encoder.conv1.weight")
     with pytest.raises(InputError, match=r"image_encoder\.conv1\.weight"):
-        regressor_of(_ours(regressor, body_model, best_model_state_dict=weights), tmp_path)
+        load_regressor(
+            _ours(regressor, body_model, best_model_state_dict=weights), body_model, tmp_path
+        )
     with pytest.raises(InputError, match="ResNet-18 or ResNet-50"):
-        regressor_of(
-            _ours(regressor, body_model, best_model_state_dict={"a": torch.ones(2)}), tmp_path
+        load_regressor(
+            _ours(regressor, body_model, best_model_state_dict={"a": torch.ones(2)}),
+            body_model,
+            tmp_path,
         )
 
 

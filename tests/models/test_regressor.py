@@ -1,8 +1,12 @@
+"""The published network: its layers, its names, and its numbers."""
+
 import pytest
 import torch
 
 from models.body_model import read_mean_parameters
 from models.regressor import INITIAL_CAMERA, Regressor, decode_parameters
+from tests.observations import random_observation
+from utils.proxy import make_proxy
 from utils.rotations import rot6d_to_rotmat
 
 
@@ -28,7 +32,7 @@ def test_layers_and_names_are_the_published_ones(mean, layers, features, hidden)
 def test_without_corrections_the_estimate_is_the_mean(mean):
     regressor = Regressor(mean, 18).eval()
     torch.nn.init.zeros_(regressor.ief_module.fc3.weight)
-    parameters = regressor(torch.rand(2, 18, 64, 64))
+    parameters = regressor(random_observation(2))
     assert parameters.cam_wp.tolist() == [list(torch.tensor(INITIAL_CAMERA))] * 2
     expected = rot6d_to_rotmat(mean.pose.view(24, 6))
     torch.testing.assert_close(parameters.pose_rotmats[0], expected)
@@ -55,9 +59,34 @@ def test_decoding_splits_camera_pose_and_shape():
     torch.testing.assert_close(parameters.pose_rotmats[0], expected)
 
 
+@pytest.mark.parametrize("layers", [18, 50])
+def test_an_observation_gives_what_its_proxy_gives_in_the_published_network(mean, layers):
+    regressor = Regressor(mean, layers).eval()
+    silhouettes, joints2d_px, confidence = observation = random_observation(3)
+    proxy = make_proxy(silhouettes, joints2d_px, confidence > 0)
+    estimate = regressor.ief_module(regressor.image_encoder(proxy))
+    found, expected = regressor(observation), decode_parameters(estimate)
+    assert all(map(torch.equal, found, expected))
+    (only,) = regressor.estimates(observation)
+    assert all(map(torch.equal, only, expected))
+    assert not torch.equal(expected.betas[0], expected.betas[1])
+    assert torch.equal(regressor.initial_estimate[3:-10], mean.pose)
+
+
+def test_contiguous_weights_make_the_proxy_contiguous(mean):
+    """As trained with `--training.channels-last False`: the same but for rounding."""
+    regressor, observation = Regressor(mean).eval(), random_observation(2)
+    expected = regressor(observation)
+    regressor.to(memory_format=torch.contiguous_format)
+    seen = []
+    regressor.image_encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    torch.testing.assert_close(regressor(observation), expected, atol=1e-5, rtol=0)
+    assert seen[0].is_contiguous()
+
+
 def test_parameters_stay_in_float32_under_autocast(mean):
     with torch.autocast("cpu", torch.bfloat16):
-        parameters = Regressor(mean, 18).eval()(torch.rand(1, 18, 64, 64))
+        parameters = Regressor(mean, 18).eval()(random_observation(1))
     assert {tensor.dtype for tensor in parameters} == {torch.float32}
 
 

@@ -1,7 +1,6 @@
 """Predictions against the truth: every metric by hand, and what becomes of photos."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from models.checkpoints import Predictor
 from models.regressor import BodyParameters
 from predict.detectors.interface import Detection
 from predict.evaluation import Evaluator, Prediction
+from predict.measurements import measure
 from predict.pipeline import place_in_photos
 from predict.true_people import TrueView, Truth
 from tests.evaluation_sets import photo_of, picture_of, pose_body, upright_pose, write_picture
@@ -37,10 +37,11 @@ class Told(torch.nn.Module):
         estimate = torch.cat(
             [self.said.cam_wp[0], rotmats[0, :, :, :2].flatten(), self.said.betas[0]]
         )
-        self.ief_module = SimpleNamespace(initial_estimate=estimate)
+        self.initial_estimate = estimate
 
-    def forward(self, proxy):
-        return BodyParameters(*(field.expand(len(proxy), *field.shape[1:]) for field in self.said))
+    def forward(self, observation):
+        count = len(observation.silhouettes)
+        return BodyParameters(*(field.expand(count, *field.shape[1:]) for field in self.said))
 
 
 def _evaluator(body, regressor, bodies=None) -> Evaluator:
@@ -84,7 +85,8 @@ def test_the_right_answer_has_no_error(body_model):
     values = _measured(body_model, same, same)
     assert values.keys() == {
         "pve", "pve_sc", "pve_pa", "pve_t", "pve_t_sc", "mpjpe", "mpjpe_sc", "mpjpe_pa",
-        "pose_mse", "shape_mse",
+        "pose_mse", "shape_mse", "height_error", "chest_error", "waist_error", "hips_error",
+        "chest_error_with_height", "waist_error_with_height", "hips_error_with_height",
     }  # fmt: skip
     assert max(values.values()) < 1e-3
 
@@ -130,6 +132,9 @@ def test_another_shape(body_model):
     scale = np.linalg.norm(centred[0]) / np.linalg.norm(centred[1])
     expected = 1000 * np.linalg.norm(scale * centred[1] - centred[0], axis=1).mean()
     assert values["pve_t_sc"] == pytest.approx(expected, rel=1e-3)
+    true, pred = (measure(each, body_model.faces.numpy()) for each in rest)
+    assert values["height_error"] == pytest.approx(100 * abs(pred.height_m - true.height_m))
+    assert values["waist_error"] == pytest.approx(100 * abs(pred.waist_m - true.waist_m))
 
 
 def test_joints_and_silhouette_of_a_shifted_camera(body_model):
@@ -186,6 +191,24 @@ def test_each_person_gets_the_body_of_their_gender():
     assert truth.bmis(frames, batch_size=2) == pytest.approx(expected, rel=1e-4)
 
 
+def test_true_bodies_are_measured_once(body_model, monkeypatch):
+    measured = []
+
+    def counted(vertices, faces):
+        measured.append(vertices)
+        return measure(vertices, faces)
+
+    monkeypatch.setattr("predict.size_errors.measure", counted)
+    truth = Truth({"neutral": body_model}, CPU)
+    frames = [_bare((upright_pose(0), np.full(10, 0.1 * row, np.float32))) for row in range(3)]
+    first = truth.people(frames).measurements
+    again = truth.people(frames[::-1]).measurements
+    assert torch.equal(first, again.flip(0))
+    assert len(measured) == 3
+    for row, vertices in enumerate(measured):
+        assert first[row].tolist() == list(measure(vertices, body_model.faces.numpy()))
+
+
 def test_only_joints_are_compared_between_meshes(body_model, licensed_set, tmp_path):
     other = {"neutral": BodyModel.load("smpl", "neutral", licensed_set)}
     same = (upright_pose(0), np.zeros(10, np.float32))
@@ -214,8 +237,9 @@ def test_the_datasets_own_proxies(body_model, tmp_path):
     assert outcome.values["joints2d_l2"] < 1.5  # px of 256; boxes of silhouettes are whole pixels
     assert outcome.values["pve"] < 1e-3
     prediction = evaluator.predict_seen([seen])
-    assert prediction.proxy.shape == (1, 18, 64, 64)
-    assert prediction.proxy[0, 1:].amax(dim=(1, 2)).min() > 0.5
+    proxy = prediction.observation.proxy()
+    assert proxy.shape == (1, 18, 64, 64)
+    assert proxy[0, 1:].amax(dim=(1, 2)).min() > 0.5
 
 
 def test_annotated_silhouettes_and_joints_go_before_the_camera(body_model, tmp_path):

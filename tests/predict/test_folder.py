@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.body_model import BodyModel, read_mean_parameters
+from models.body_model import BodyModel
 from models.checkpoints import Predictor
-from models.regressor import Regressor
 from predict import pictures
 from predict.background import Background
 from predict.detectors.interface import Detection
@@ -18,6 +17,7 @@ from predict.folder import FolderPredictor
 from predict.people import BodyPredictor, Photo
 from predict.results import ResultWriter
 from predict.truth import TruthComparer
+from tests.networks import NETWORKS, random_network
 from utils.errors import InputError
 
 SIZE = 64
@@ -46,11 +46,10 @@ class _Detector:
         return Detection(silhouette, joints, np.ones(17, np.float32), np.zeros(4, np.float32))
 
 
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    torch.manual_seed(0)
-    mean, body = read_mean_parameters(), BodyModel.load().eval()
-    return Predictor(Regressor(mean).eval(), body, SIZE, 0)
+@pytest.fixture(scope="module", params=NETWORKS)
+def predictor(request) -> Predictor:
+    body = BodyModel.load().eval()
+    return Predictor(random_network(request.param, body).eval(), body, SIZE, 0)
 
 
 @pytest.fixture

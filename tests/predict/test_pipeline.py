@@ -10,9 +10,9 @@ from models.regressor import BodyParameters
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
 from predict.pipeline import (
+    observe_people,
     place_in_photos,
     predict_bodies,
-    prepare_proxies,
     silhouette_iou,
 )
 from renderers.rasteriser import Rasteriser
@@ -59,7 +59,7 @@ def test_predicting_makes_the_proxy_that_training_makes(body_model):
     size = 128
     parameters = BodyParameters(*(value[:1] for value in _parameters(1)))
     detection, cam_k = _detection(body_model, parameters)
-    batch = prepare_proxies([detection], size, CPU)
+    batch = observe_people([detection], size, CPU)
 
     output = body_model(parameters.betas, parameters.pose_rotmats)
     rasteriser = Rasteriser(body_model.faces, body_model.face_parts, image_size=size)
@@ -71,9 +71,12 @@ def test_predicting_makes_the_proxy_that_training_makes(body_model):
     visibility = torch.ones(1, 17, dtype=torch.bool)
     trained = make_proxy(silhouettes, joints2d_px, visibility)
 
-    torch.testing.assert_close(batch.proxy[:, 1:], trained[:, 1:], atol=1e-3, rtol=0)
+    torch.testing.assert_close(batch.observation.proxy()[:, 1:], trained[:, 1:], atol=1e-3, rtol=0)
     # A pixel of the crop spans three of the photo: outlines differ by fractions of a pixel.
-    assert silhouette_iou(batch.silhouettes, silhouettes, batch.inside_photo).item() > 0.985
+    assert (
+        silhouette_iou(batch.observation.silhouettes, silhouettes, batch.inside_photo).item()
+        > 0.985
+    )
 
 
 def test_undetected_joints_give_empty_channels(body_model):
@@ -81,7 +84,7 @@ def test_undetected_joints_give_empty_channels(body_model):
     confidence = detection.joint_confidence.copy()
     confidence[3] = 0
     hidden = Detection(detection.silhouette, detection.joints2d_px, confidence, detection.box)
-    proxy = prepare_proxies([hidden], SIZE, CPU).proxy
+    proxy = observe_people([hidden], SIZE, CPU).observation.proxy()
     assert proxy[0, 1 + 3].max() == 0
     assert (proxy[0].flatten(1).amax(1) > 0).sum() == 17  # silhouette and 16 joints
 
@@ -93,10 +96,11 @@ def test_photos_of_several_sizes_go_in_one_batch():
         silhouette[10:50, 20:40] = True
         joints = np.full((17, 2), 30, np.float32)
         detections.append(Detection(silhouette, joints, np.ones(17, np.float32), np.zeros(4)))
-    batch = prepare_proxies(detections, SIZE, CPU)
+    batch = observe_people(detections, SIZE, CPU)
     # The same 20 x 40 box in both photos: centre (30, 30), side 40 * 1.2.
     torch.testing.assert_close(batch.crops, torch.tensor([[30.0, 30, 48], [30, 30, 48]]))
-    assert torch.equal(batch.proxy[0], batch.proxy[1])
+    proxy = batch.observation.proxy()
+    assert torch.equal(proxy[0], proxy[1])
     assert batch.inside_photo[0].float().mean() < 1  # the crop reaches beyond y = 0 ... and x = 50
     assert not batch.inside_photo[0][:, -1].any()
 
@@ -136,17 +140,19 @@ def test_batched_is_one_by_one(body_model):
 def test_a_perfect_network_covers_the_silhouette(body_model):
     parameters = BodyParameters(*(value[:1] for value in _parameters(1)))
     detection, cam_k = _detection(body_model, parameters)
-    batch = prepare_proxies([detection], SIZE, CPU)
+    batch = observe_people([detection], SIZE, CPU)
     # The camera that pictures the body so: pixels per metre, and where the body's origin lands.
     scale_px = cam_k[0, 0, 0] / 42
     side = batch.crops[0, 2]
     origin_px = torch.tensor([640.0, 360]) + scale_px * torch.tensor([0.3, 0.1])
     shift = (origin_px - batch.crops[0, :2]) / scale_px
     cam_wp = torch.cat([(2 * scale_px / side)[None], shift])[None]
-    bodies = predict_bodies(lambda proxy: parameters._replace(cam_wp=cam_wp), body_model, batch)
+    bodies = predict_bodies(
+        lambda observation: parameters._replace(cam_wp=cam_wp), body_model, batch
+    )
     rasteriser = Rasteriser(body_model.faces, body_model.face_parts, image_size=SIZE)
     found = regressed_silhouettes(bodies.vertices, bodies.cam_wp, rasteriser)
-    assert silhouette_iou(found, batch.silhouettes, batch.inside_photo).item() > 0.95
+    assert silhouette_iou(found, batch.observation.silhouettes, batch.inside_photo).item() > 0.95
 
 
 def test_a_camera_that_shrinks_the_body_to_nothing_is_survived(body_model):

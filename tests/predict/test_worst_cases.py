@@ -81,7 +81,7 @@ def test_a_sheet_of_photos(evaluator, body_model, tmp_path):
 def test_proxies_without_photos(evaluator, body_model, tmp_path):
     frames = _frames(tmp_path, body_model)
     seen = [evaluator.see(frame, None) for frame in frames]
-    proxies = evaluator.predict_seen(seen).proxy
+    observation = evaluator.predict_seen(seen).observation
     targets = {
         "silhouettes": torch.cat([person.view.silhouettes for person in seen]),
         "joints2d_px": torch.rand(3, 17, 2) * 256,
@@ -90,14 +90,15 @@ def test_proxies_without_photos(evaluator, body_model, tmp_path):
 
     def pictures():
         for piece in (slice(0, 2), slice(2, 3)):
-            yield proxies[piece], {name: value[piece] for name, value in targets.items()}
+            yield observation.rows(piece), {name: value[piece] for name, value in targets.items()}
 
     source = ProxySource(evaluator, pictures)
     outcomes = source.evaluate(frames, 8, lambda done: None)
     assert [outcome.frame.name for outcome in outcomes] == ["0.png", "1.png", "2.png"]
     prediction, photos = source.predict(frames, [2, 0])
     assert photos == [None, None]
-    assert torch.equal(prediction.proxy, proxies[[2, 0]])
+    chosen = observation.rows(torch.tensor([2, 0]))
+    assert all(map(torch.equal, prediction.observation, chosen))
     again = evaluator.measure(prediction)
     assert again[0] == pytest.approx(outcomes[2].values, rel=1e-3, abs=1e-4)  # mm: noise
     assert again[1] == pytest.approx(outcomes[0].values, rel=1e-3, abs=1e-3)

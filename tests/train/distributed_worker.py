@@ -1,6 +1,7 @@
 """One of the processes of test_distributed.py: trains one step and writes its gradients.
 
-Started as `distributed_worker.py FILE`, alone or with torchrun's variables in the environment.
+Started as `distributed_worker.py FILE NETWORK`, alone or with torchrun's variables in the
+environment; the networks are those of tests/networks.py.
 """
 
 import math
@@ -15,21 +16,22 @@ from data.synthesis import CameraOptions, Synthesiser, SyntheticBatch
 from losses.multi_task import LossOptions, MultiTaskLoss
 from metrics.metrics import Metrics
 from models.body_model import BodyModel, read_mean_parameters
-from models.regressor import Regressor
+from tests.networks import random_network
 from train.distributed import Ranks, joined_ranks
 from train.trainer import Trainer, TrainingOptions
 
 BATCH = 6
 
 
-def main(path: Path) -> None:
+def main(path: Path, network: str) -> None:
     """Trains on this process's share of a batch that is the same in all processes."""
     torch.set_num_threads(1)
     with joined_ranks(torch.device("cpu")) as ranks:
-        trainer = build_trainer(ranks)
+        trainer = build_trainer(ranks, network)
         batch = whole_batch(trainer.synthesiser)
         target = {name: ranks.share_of(values) for name, values in batch.target.items()}
-        _, terms = trainer.train_step(SyntheticBatch(ranks.share_of(batch.proxy), target))
+        share = slice(ranks.rank, None, ranks.size)
+        _, terms = trainer.train_step(SyntheticBatch(batch.observation.rows(share), target))
         metrics = Metrics()
         metrics.update({**target, "betas": target["betas"] * 0}, target)
         if not ranks.is_first:  # as if its share had been of other people
@@ -48,14 +50,15 @@ def main(path: Path) -> None:
             torch.save(result, path)
 
 
-def build_trainer(ranks: Ranks) -> Trainer:
+def build_trainer(ranks: Ranks, network: str) -> Trainer:
     """A trainer whose batch normalisation is frozen: it alone looks at a process's own samples."""
-    torch.manual_seed(0)
-    mean = read_mean_parameters("open")
-    synthesiser = Synthesiser(BodyModel.load("open"), mean.betas, 32, CameraOptions())
+    body_model = BodyModel.load("open")
+    mean_betas = read_mean_parameters("open").betas
+    synthesiser = Synthesiser(body_model, mean_betas, 32, CameraOptions())
     criterion = MultiTaskLoss(LossOptions(100, 100, 100, 10, 1), ranks.mean)
     options = TrainingOptions(batch_size=BATCH, precision="fp32")
-    trainer = Trainer(Regressor(mean), synthesiser, criterion, options, torch.device("cpu"), ranks)
+    regressor = random_network(network, body_model)
+    trainer = Trainer(regressor, synthesiser, criterion, options, torch.device("cpu"), ranks)
     trainer.regressor.eval()
     return trainer
 
@@ -82,4 +85,4 @@ def gradients_of(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

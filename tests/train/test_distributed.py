@@ -21,21 +21,23 @@ def _free_port() -> int:
         return free.getsockname()[1]
 
 
-def _results_of(processes: int, path: Path) -> dict:
+def _results_of(processes: int, path: Path, network: str) -> dict:
     port = str(_free_port())
     workers = []
     for rank in range(processes):
         variables = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
         variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, str(_WORKER), str(path)]
+        command = [sys.executable, str(_WORKER), str(path), network]
         workers.append(subprocess.Popen(command, env={**os.environ, **variables}))
     assert [worker.wait(timeout=300) for worker in workers] == [0] * processes
     return torch.load(path, weights_only=True)
 
 
-def test_two_processes_have_the_gradients_of_one(tmp_path):
-    one, two = (_results_of(count, tmp_path / f"{count}.pt") for count in (1, 2))
-    assert len(one["gradients"]) > 60
+@pytest.mark.parametrize(("network", "parameters"), [("published", 60), ("feedback", 40)])
+def test_two_processes_have_the_gradients_of_one(tmp_path, network, parameters):
+    one, two = (_results_of(count, tmp_path / f"{count}.pt", network) for count in (1, 2))
+    assert len(one["gradients"]) > parameters
+    assert all(gradient.any() for gradient in one["gradients"].values())
     for name, expected in one["gradients"].items():
         scale = expected.abs().max().item()
         torch.testing.assert_close(

@@ -11,17 +11,30 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from augmentation.detector import read_detector_errors
 from augmentation.options import AugmentationOptions
+from data.observed_people import ObservedPairs
 from data.synthesis import CameraOptions, Synthesiser
 from losses.multi_task import LossOptions, MultiTaskLoss
 from metrics.metrics import Metrics
 from models.body_model import BodyModel, read_mean_parameters
-from models.regressor import Regressor
+from tests.networks import NETWORKS, random_network
+from tests.observed import made_up_rows
 from train.trainer import Trainer, TrainingOptions
-from utils import proxy
-from utils.devices import network_dtype
+from utils import distances, proxy
+from utils.paths import DETECTOR_ERRORS
 
-_EVERYTHING = AugmentationOptions(joint_dropout=0.1, truncate=0.5)
+_EVERYTHING = AugmentationOptions(
+    joint_dropout=0.1,
+    truncate=0.5,
+    turn=180,
+    joint_angle_std=5,
+    exchange_limbs=0.3,
+    near=0.5,
+    corrupt=0.7,
+    detector="mediapipe",
+    detector_share=0.4,
+)
 _WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "lift_fresh", "_unique2"}
 
 
@@ -37,33 +50,40 @@ class _Watch(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _stage(device: torch.device, precision: str):
+def _stage(device: torch.device, precision: str, network: str):
     """A function that does all of a training step, metrics included."""
-    torch.manual_seed(0)
-    mean = read_mean_parameters("open")
-    dtype = network_dtype(precision, device)
+    body_model = BodyModel.load("open")
+    mean_betas = read_mean_parameters("open").betas
     synthesiser = Synthesiser(
-        BodyModel.load("open"), mean.betas, 32, CameraOptions(), proxy_dtype=dtype
+        body_model,
+        mean_betas,
+        32,
+        CameraOptions(),
+        detector_errors=read_detector_errors(DETECTOR_ERRORS),
     )
-    options = TrainingOptions(batch_size=3, precision=precision, max_grad_norm=1.0)
-    criterion = MultiTaskLoss(LossOptions(100, 100, 100, 10, 1))
-    trainer = Trainer(Regressor(mean), synthesiser, criterion, options, device)
-    poses = torch.zeros(3, 72, device=device)
+    observed = ObservedPairs(made_up_rows(4, 32, body_model), 32, 0.4)
+    options = TrainingOptions(batch_size=8, precision=precision, max_grad_norm=1.0)
+    criterion = MultiTaskLoss(LossOptions(100, 100, 100, 10, 1, tpose=1))
+    regressor = random_network(network, body_model)
+    trainer = Trainer(regressor, synthesiser, criterion, options, device, observed=observed)
+    poses = torch.zeros(8, 72, device=device)
     poses[:, 0] = math.pi
     generator = torch.Generator(device).manual_seed(0)
 
     def step():
-        batch = trainer.synthesiser(poses, _EVERYTHING, generator)
+        batch = trainer.make_batch(poses, _EVERYTHING, generator)
         prediction, _ = trainer.train_step(batch)
         trainer._measure(Metrics(), prediction, batch)
 
     return step
 
 
-def test_no_operation_of_a_step_would_wait(monkeypatch):
-    # As on a GPU, where the compiled writer for the CPU does not run.
+@pytest.mark.parametrize("network", NETWORKS)
+def test_no_operation_of_a_step_would_wait(monkeypatch, network):
+    # As on a GPU, where what is compiled for the CPU does not run.
     monkeypatch.setattr(proxy, "_write_on_cpu", proxy._write_anywhere)
-    step = _stage(torch.device("cpu"), precision="fp32")
+    monkeypatch.setattr(distances, "_measure_on_cpu", distances._measure_anywhere)
+    step = _stage(torch.device("cpu"), "fp32", network)
     step()  # makes the constants that are made once
     with _Watch():
         step()
@@ -83,8 +103,9 @@ def test_the_watch_sees_what_waits():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_sees_no_synchronisation():
-    step = _stage(torch.device("cuda"), precision="bf16")
+@pytest.mark.parametrize("network", NETWORKS)
+def test_cuda_sees_no_synchronisation(network):
+    step = _stage(torch.device("cuda"), "bf16", network)
     step()
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")

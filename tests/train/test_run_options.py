@@ -12,11 +12,13 @@ from utils.errors import InputError
 
 def _with(name: str, value: float) -> Options:
     """The defaults, but for one option given by its dotted name."""
-    if "." not in name:
-        return replace(Options(), **{name: value})
-    group, field = name.split(".")
-    defaults = Options()
-    return replace(defaults, **{group: replace(getattr(defaults, group), **{field: value})})
+    return _replaced(Options(), name.split("."), value)
+
+
+def _replaced(options, names: list[str], value: float):
+    first, *rest = names
+    value = _replaced(getattr(options, first), rest, value) if rest else value
+    return replace(options, **{first: value})
 
 
 def test_the_defaults_can_be_used():
@@ -39,6 +41,10 @@ def test_every_number_of_the_augmentation_has_a_range():
     }
     assert len(numbers) > 10
     assert numbers <= set(_RANGES)
+
+
+def test_every_size_of_the_feedback_regressor_has_a_range():
+    assert {f"model.feedback.{f.name}" for f in fields(Options().model.feedback)} <= set(_RANGES)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +72,11 @@ def test_a_run_is_not_resumed_as_another_network():
     saved = {"data": {"image_size": 64}}
     with pytest.raises(InputError, match="is 128, but the run to resume has 64"):
         differences(saved, {"data": {"image_size": 128}})
+    saved = {"model": {"regressor": "feedback", "feedback": {"rounds": 3, "width": 32}}}
+    with pytest.raises(InputError, match=r"--model\.feedback\.width is 64, but .* has 32"):
+        differences(saved, {"model": {"regressor": "feedback", "feedback": {"width": 64}}})
+    now = {"model": {"regressor": "feedback", "feedback": {"rounds": 4, "width": 32}}}
+    assert differences(saved, now) == ["model.feedback.rounds is 4; it was 3"]
 
 
 def test_stored_options_are_plain():

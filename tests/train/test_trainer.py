@@ -2,16 +2,21 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from augmentation.options import AugmentationOptions
+from data.observed_people import ObservedPairs
 from data.synthesis import CameraOptions, Synthesiser
 from losses.multi_task import LossOptions, MultiTaskLoss
 from models.body_model import read_mean_parameters
 from models.checkpoints import load_predictor
-from models.regressor import Regressor
+from models.regressed_body import regressed_body
+from tests.networks import NETWORKS, random_network, stored_options
+from tests.observations import random_observation
+from tests.observed import made_up_rows
 from train.checkpoints import BEST, LAST, resume, save_atomically, save_epoch
 from train.export import ExportOptions, export
 from train.logging import RunLog
@@ -35,21 +40,33 @@ def _poses(count: int) -> torch.Tensor:
     return poses
 
 
-def _trainer(body_model, options=_OPTIONS, loss=None) -> Trainer:
-    torch.manual_seed(0)
+def _trainer(
+    body_model, options=_OPTIONS, loss=None, network="published", observed_share=None
+) -> Trainer:
     mean = read_mean_parameters("open")
     synthesiser = Synthesiser(body_model, mean.betas, 32, CameraOptions())
     criterion = MultiTaskLoss(loss or LossOptions(100, 100, 100, 10, 1))
-    return Trainer(Regressor(mean, 18), synthesiser, criterion, options, torch.device("cpu"))
+    regressor = random_network(network, body_model)
+    observed = None
+    if observed_share is not None:
+        observed = ObservedPairs(made_up_rows(6, 32, body_model), 32, observed_share)
+    device = torch.device("cpu")
+    return Trainer(regressor, synthesiser, criterion, options, device, observed=observed)
 
 
-def _run_epochs(trainer, folder, count, poses):
+def _run_epochs(trainer, folder, count, poses, network="published"):
     for _ in range(count):
         train = trainer.train_epoch(poses, AugmentationOptions(), iter)
         val, sample = trainer.validate(poses[:4], torch.zeros(4, 10), iter)
         trainer.finish_epoch(train, val)
-        save_epoch(trainer, {}, folder)
+        save_epoch(trainer, stored_options(network), folder)
     return sample
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request) -> str:
+    """The test is run with each of them."""
+    return request.param
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("unexpected pos")])
@@ -78,24 +95,32 @@ def test_an_epoch_records_the_learnt_loss_weights(tmp_path, body_model):
     assert recorded["weight_vertices"] != pytest.approx(100, rel=1e-9)
 
 
-def test_four_epochs_are_two_and_two_resumed_bit_for_bit(tmp_path, body_model):
-    poses = _poses(8)
+@pytest.mark.parametrize(("ema", "observed_share"), [(0.0, None), (0.9, 0.5)])
+def test_four_epochs_are_two_and_two_resumed_bit_for_bit(
+    tmp_path, body_model, network, ema, observed_share
+):
+    poses, options = _poses(8), replace(_OPTIONS, ema=ema)
     for name in ("whole", "halves"):
         (tmp_path / name).mkdir()
-    whole = _trainer(body_model)
-    _run_epochs(whole, tmp_path / "whole", 4, poses)
+    build = partial(_trainer, body_model, options, network=network, observed_share=observed_share)
+    whole = build()
+    _run_epochs(whole, tmp_path / "whole", 4, poses, network)
 
-    _run_epochs(_trainer(body_model), tmp_path / "halves", 2, poses)
+    first = build()
+    _run_epochs(first, tmp_path / "halves", 2, poses, network)
+    halves = build()
     torch.manual_seed(99)  # a new process starts with other random numbers
-    halves = _trainer(body_model)
-    resume(halves, tmp_path / "halves")
+    for values in halves.regressor.parameters():
+        torch.nn.init.uniform_(values)
+    resume(halves, stored_options(network), tmp_path / "halves")
     assert halves.epoch == 2
-    _run_epochs(halves, tmp_path / "halves", 2, poses)
+    _run_epochs(halves, tmp_path / "halves", 2, poses, network)
 
-    for name, values in whole.regressor.state_dict().items():
-        assert torch.equal(values, halves.regressor.state_dict()[name]), name
-    for name, values in whole.criterion.state_dict().items():
-        assert torch.equal(values, halves.criterion.state_dict()[name]), name
+    for part in ("regressor", "criterion", "validated"):
+        expected, found = (getattr(each, part).state_dict() for each in (whole, halves))
+        for name, values in expected.items():
+            assert torch.equal(values, found[name]), name
+    assert all(torch.equal(v, halves.best_weights[k]) for k, v in whole.best_weights.items())
     speeds = {"train_samples_per_second"}
     for row, other in zip(whole.history, halves.history, strict=True):
         assert {k: row[k] for k in row.keys() - speeds} == {
@@ -104,7 +129,37 @@ def test_four_epochs_are_two_and_two_resumed_bit_for_bit(tmp_path, body_model):
     assert whole.best_epoch == halves.best_epoch
 
 
-def test_a_short_run_lowers_the_loss_and_the_metrics(body_model):
+def test_a_share_of_a_batch_is_observed(body_model):
+    """Of 7 people a share of 0.3 is 2.1; where there are none, batches are as ever."""
+    poses, augmentation = _poses(7), AugmentationOptions()
+
+    def batch_of(observed_share):
+        trainer = _trainer(body_model, observed_share=observed_share)
+        return trainer, trainer.make_batch(poses, augmentation, torch.Generator().manual_seed(5))
+
+    trainer, mixed = batch_of(0.3)
+    assert len(mixed.observation.silhouettes) == len(mixed.target["betas"]) == 7
+    of_observed = (mixed.target["betas"][:, None] == trainer.observed.betas).all(dim=2).any(dim=1)
+    assert of_observed.tolist() == [False] * 5 + [True] * 2
+    _, terms = trainer.train_step(mixed)
+    assert all(math.isfinite(value) for value in terms.values())
+    expected = trainer.synthesiser(poses, augmentation, torch.Generator().manual_seed(5))
+    for share in (None, 0.0, 0.1):
+        _, batch = batch_of(share)
+        assert batch.target.keys() == expected.target.keys()
+        assert torch.equal(batch.observation.proxy(), expected.observation.proxy())
+
+
+def test_validation_looks_at_no_observed_people(body_model):
+    poses, betas = _poses(3), torch.zeros(3, 10)
+    with_observed, without = (
+        _trainer(body_model, observed_share=share).validate(poses, betas, iter)[0]
+        for share in (0.5, None)
+    )
+    assert with_observed == without
+
+
+def test_a_short_run_lowers_the_loss_and_the_metrics(body_model, network):
     """A few people seen again and again, unaugmented: the network must come to know them."""
     nothing = AugmentationOptions(
         betas_std=0, cam_xy_std=0, cam_z_range=0, vertex_noise=0, crop_scale_range=0,
@@ -112,7 +167,7 @@ def test_a_short_run_lowers_the_loss_and_the_metrics(body_model):
         remove_right_leg=0, remove_torso=0, occlude=0, joint_noise=0,
     )  # fmt: skip
     poses = _poses(8)
-    trainer = _trainer(body_model, replace(_OPTIONS, batch_size=8))
+    trainer = _trainer(body_model, replace(_OPTIONS, batch_size=8), network=network)
     first = trainer.train_epoch(poses, nothing, iter)
     trainer.train_epoch(poses.repeat(20, 1), nothing, iter)
     last = trainer.train_epoch(poses, nothing, iter)
@@ -121,9 +176,9 @@ def test_a_short_run_lowers_the_loss_and_the_metrics(body_model):
     assert last["mpjpe_pa"] < 0.7 * first["mpjpe_pa"]
 
 
-def test_checkpoints_predict_and_logs_are_written(tmp_path, body_model):
-    trainer = _trainer(body_model)
-    sample = _run_epochs(trainer, tmp_path, 1, _poses(4))
+def test_checkpoints_predict_and_logs_are_written(tmp_path, body_model, network):
+    trainer = _trainer(body_model, network=network)
+    sample = _run_epochs(trainer, tmp_path, 1, _poses(4), network)
     predictor = load_predictor(tmp_path / BEST, torch.device("cpu"))
     assert predictor.image_size == 32
     for name, values in trainer.regressor.state_dict().items():
@@ -139,31 +194,33 @@ def test_checkpoints_predict_and_logs_are_written(tmp_path, body_model):
     assert not list(tmp_path.glob("*.unfinished"))
 
 
-def test_validation_leaves_the_mode_and_the_random_numbers_alone(body_model):
-    trainer = _trainer(body_model)
+def test_validation_leaves_the_mode_and_the_random_numbers_alone(body_model, network):
+    trainer = _trainer(body_model, network=network)
+    rounds = trainer.regressor.rounds
     for mode in (True, False):
         trainer.regressor.train(mode)
         state = torch.get_rng_state()
         trainer.validate(_poses(3), torch.zeros(3, 10), iter)
         assert trainer.regressor.training == mode
+        assert trainer.regressor.rounds == rounds
         assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_every_validation_sample_counts_once(body_model):
+def test_every_validation_sample_counts_once(body_model, network):
     poses, betas = _poses(5), torch.zeros(5, 10)
-    whole, _ = _trainer(body_model, replace(_OPTIONS, val_batch_size=5)).validate(
-        poses, betas, iter
-    )
-    split, _ = _trainer(body_model, replace(_OPTIONS, val_batch_size=3)).validate(
-        poses, betas, iter
+    whole, split = (
+        _trainer(body_model, replace(_OPTIONS, val_batch_size=size), network=network).validate(
+            poses, betas, iter
+        )[0]
+        for size in (5, 3)
     )
     for name, value in whole.items():
         if name not in ("loss", "loss_joints2d"):
             assert split[name] == pytest.approx(value, rel=1e-3), name
 
 
-def test_a_loss_that_is_not_finite_stops_with_every_term(body_model):
-    trainer = _trainer(body_model, replace(_OPTIONS, lr=1e30))
+def test_a_loss_that_is_not_finite_stops_with_every_term(body_model, network):
+    trainer = _trainer(body_model, replace(_OPTIONS, lr=1e30), network=network)
     with pytest.raises(InputError, match=r"no longer a finite number \(loss .*loss_vertices"):
         trainer.train_epoch(_poses(20), AugmentationOptions(), iter)
 
@@ -181,22 +238,27 @@ def test_learning_rate_warms_up_and_falls(body_model):
 def test_resuming_what_cannot_be_resumed(tmp_path, body_model):
     trainer = _trainer(body_model)
     with pytest.raises(InputError, match="nothing to resume"):
-        resume(trainer, tmp_path)
+        resume(trainer, {}, tmp_path)
     _run_epochs(trainer, tmp_path, 1, _poses(4))
     best = torch.load(tmp_path / BEST, weights_only=True)
     other = _trainer(body_model, loss=LossOptions(betas=0))
     with pytest.raises(InputError, match="does not fit the options of this run"):
-        resume(other, tmp_path)
+        resume(other, {}, tmp_path)
     torch.save(best, tmp_path / "last.tar")
     with pytest.raises(InputError, match=r"has no .*optimiser_state_dict"):
-        resume(_trainer(body_model), tmp_path)
+        resume(_trainer(body_model), {}, tmp_path)
 
 
-def test_an_exported_checkpoint_is_half_the_size_and_predicts_the_same(tmp_path, body_model):
-    trainer = _trainer(body_model)
-    _run_epochs(trainer, tmp_path, 1, _poses(4))
+def test_an_exported_checkpoint_is_half_the_size_and_predicts_the_same(
+    tmp_path, body_model, network
+):
+    trainer = _trainer(body_model, network=network)
+    _run_epochs(trainer, tmp_path, 1, _poses(4), network)
     state = torch.load(tmp_path / LAST, weights_only=True)
-    state["options"] = {"output": str(tmp_path), "data": {"train_poses": [str(tmp_path / "a.npz")]}}
+    state["options"] |= {
+        "output": str(tmp_path),
+        "data": {"train_poses": [str(tmp_path / "a.npz")]},
+    }
     torch.save(state, tmp_path / LAST)
     export(ExportOptions(output=tmp_path / "shared.tar", run=tmp_path))
 
@@ -205,21 +267,104 @@ def test_an_exported_checkpoint_is_half_the_size_and_predicts_the_same(tmp_path,
     shared = torch.load(half, weights_only=True)
     assert shared["options"]["data"]["train_poses"] == ["a.npz"]
     assert str(tmp_path) not in str(shared["options"])
-    proxy = torch.rand(2, 18, 64, 64)
+    observation = random_observation(2)
     found, expected = (
-        load_predictor(path, torch.device("cpu")).regressor(proxy) for path in (half, best)
+        load_predictor(path, torch.device("cpu")).regressor(observation) for path in (half, best)
     )
     torch.testing.assert_close(found.pose_rotmats, expected.pose_rotmats, atol=5e-3, rtol=0)
 
 
-def test_a_compiled_network_is_the_same_network(body_model):
+def test_a_compiled_network_is_the_same_network(body_model, network):
     poses, betas = _poses(3), torch.zeros(3, 10)
-    plain = _trainer(body_model)
+    plain = _trainer(body_model, network=network)
     # "eager" captures the graph without generating code, which would take minutes.
-    compiled = _trainer(body_model, replace(_OPTIONS, compile="eager"))
+    compiled = _trainer(body_model, replace(_OPTIONS, compile="eager"), network=network)
     assert compiled.regressor.state_dict().keys() == plain.regressor.state_dict().keys()
     expected, _ = plain.validate(poses, betas, iter)
     found, _ = compiled.validate(poses, betas, iter)
     assert found == pytest.approx(expected, rel=1e-5)
     with pytest.raises(InputError, match="nonsense: torch has no such backend"):
         _trainer(body_model, replace(_OPTIONS, compile="nonsense"))
+
+
+def test_validation_tells_after_how_many_rounds_estimates_are_best(tmp_path, body_model):
+    """The first estimate is the mean, the first correction leads away from it, and so on."""
+    trainer = _trainer(body_model, network="feedback")
+    regressor, poses = trainer.regressor, torch.zeros(4, 72)
+    poses[:, 0] = math.pi
+    for perceptron in (regressor.lifting, regressor.correcting):
+        torch.nn.init.zeros_(perceptron.last.weight)
+    regressor.correcting.last.bias.data[3:] = 0.1  # the same wrong step in every round
+    metrics, _ = trainer.validate(poses, torch.zeros(4, 10), iter)
+    assert metrics["best_rounds"] == 0
+    # From a mean that is two such steps away, two rounds are best; four are tried.
+    regressor.initial_estimate[3:] -= 0.2
+    metrics, _ = trainer.validate(poses, torch.zeros(4, 10), iter)
+    assert metrics["best_rounds"] == 2
+    regressor.initial_estimate[3:] -= 0.2
+    metrics, _ = trainer.validate(poses, torch.zeros(4, 10), iter)
+    assert metrics["best_rounds"] == 4
+    trainer.finish_epoch({"loss": 0.0}, metrics)
+    save_epoch(trainer, stored_options("feedback"), tmp_path)
+    assert load_predictor(tmp_path / BEST, torch.device("cpu")).regressor.rounds == 4
+
+
+def test_averaged_weights_by_hand(tmp_path, body_model, network):
+    """After steps to w1, w2 and w3: 0.9 (0.9 w1 + 0.1 w2) + 0.1 w3; these are kept as the best."""
+    trainer = _trainer(body_model, replace(_OPTIONS, ema=0.9), network=network)
+    name, weights = next(iter(trainer.regressor.named_parameters()))
+    seen = []
+    for _ in range(3):
+        trainer.train_epoch(_poses(4), AugmentationOptions(), iter)
+        seen.append(weights.detach().clone())
+    expected = 0.9 * (0.9 * seen[0] + 0.1 * seen[1]) + 0.1 * seen[2]
+    averaged = trainer.validated.state_dict()[name]
+    torch.testing.assert_close(averaged, expected)
+    assert not torch.equal(averaged, weights)
+    val, _ = trainer.validate(_poses(4), torch.zeros(4, 10), iter)
+    trainer.finish_epoch({"loss": 0.0}, val)
+    save_epoch(trainer, stored_options(network), tmp_path)
+    best = load_predictor(tmp_path / BEST, torch.device("cpu")).regressor
+    assert torch.equal(best.state_dict()[name], averaged)
+
+
+def test_averaging_cannot_begin_on_resuming(tmp_path, body_model):
+    _run_epochs(_trainer(body_model), tmp_path, 1, _poses(4))
+    averaging = _trainer(body_model, replace(_OPTIONS, ema=0.9))
+    with pytest.raises(InputError, match=r"no averaged weights .* give --training.ema 0"):
+        resume(averaging, {}, tmp_path)
+
+
+def test_weight_decay_shrinks_the_network_alone(body_model):
+    """By decoupled decay w loses lr * decay of itself a step, beside Adam's step of at most lr."""
+    options = replace(_OPTIONS, optimiser="adamw", lr=0.01, weight_decay=50.0)
+    trainer = _trainer(body_model, options)
+    weights = trainer.regressor.image_encoder.conv1.weight
+    before = weights.detach().norm()
+    trainer.train_epoch(_poses(4), AugmentationOptions(), iter)
+    assert weights.norm() < 0.7 * before  # halved, and moved a little
+    assert trainer.criterion.weights["vertices"].item() == pytest.approx(100, rel=0.02)
+
+
+def test_a_resumed_run_decays_as_its_own_options_say(tmp_path, body_model):
+    options = replace(_OPTIONS, optimiser="adamw", weight_decay=0.1)
+    _run_epochs(_trainer(body_model, options), tmp_path, 1, _poses(4))
+    again = _trainer(body_model, replace(options, weight_decay=0.2))
+    resume(again, {}, tmp_path)
+    assert [group["weight_decay"] for group in again.optimiser.param_groups] == [0.2, 0.0]
+
+
+def test_the_loss_of_few_vertices_is_that_of_the_same_vertices_of_the_whole(body_model):
+    trainer = _trainer(body_model, network="feedback")
+    observation, target = trainer.synthesiser(
+        _poses(3), None, torch.Generator(), betas=torch.zeros(3, 10)
+    )
+    loss_of, kept = trainer._loss_of, trainer.regressor.kept_vertices
+    reduced = loss_of.compared_target(target)
+    assert torch.equal(reduced["vertices"], target["vertices"][:, kept])
+    parameters = trainer.regressor(observation)
+    found = loss_of.compared_body(parameters)
+    whole = regressed_body(parameters, body_model, 32)
+    for name in ("vertices", "tpose_vertices"):
+        torch.testing.assert_close(found[name], whole[name][:, kept], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found["joints3d"], whole["joints3d"], atol=1e-5, rtol=0)

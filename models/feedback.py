@@ -1,0 +1,285 @@
+"""The feedback regressor: a first estimate from joints and silhouette, then measured corrections.
+
+The first estimate is lifted from the observation by a multi-layer perceptron. Then, round by round,
+the estimated body is posed, projected and compared with what was observed: how far its vertices lie
+from the silhouette's outline, and how far its joints lie from the observed ones. A second
+perceptron, the same one in every round, reads all that and corrects camera, pose and betas.
+
+Related: learnt gradient descent (Song, Chen, Hilliges, ECCV 2020) and recurrent fitting (Wang,
+Daniilidis, "ReFit", ICCV 2023). README.md in this folder tells what was tried and what it gave.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.body_model import BodyModel, BodyOutput, MeanParameters
+from models.regressor import (
+    INITIAL_CAMERA,
+    PARAMETER_DIMS,
+    BodyParameters,
+    decode_parameters,
+)
+from utils.cameras import pixels_to_norm, project_weak_perspective
+from utils.constants import pick
+from utils.distances import DISTANCE_LIMIT, signed_distances
+from utils.joints import COCO17, COCO17_IN_90
+from utils.observation import Observation
+
+READING_SIZE = 64  # px, side at which the convolutions read the silhouette's distances
+READING_CHANNELS = (16, 32, 64, 128)  # of the convolutions, each of which halves the picture
+READING_DIMS = 128
+RIM_WIDTH = 0.3  # of a normal's component along the view, within which a vertex lies on the rim
+# What brings the perceptrons' inputs to the order of 1, and where rare large ones are cut off.
+DISTANCE_SCALE = 1 / DISTANCE_LIMIT
+RESIDUAL_SCALE, LARGEST_RESIDUAL = 5.0, 0.3
+
+
+@dataclass(frozen=True)
+class FeedbackOptions:
+    """The feedback regressor's size."""
+
+    rounds: int = 3  # corrections after the first estimate
+    width: int = 1024  # of the perceptrons
+    lifting_blocks: int = 2  # residual blocks of the perceptron that makes the first estimate
+    correcting_blocks: int = 3  # of the one that corrects it
+    vertices: int = 500  # of the body, compared with the silhouette
+
+
+class ObservedNumbers(NamedTuple):
+    """What is observed of B people, as the perceptrons take it."""
+
+    joints2d_norm: Tensor  # (B, 17, 2) in [-1, 1], 0 where not seen
+    confidence: Tensor  # (B, 17)
+    distances: Tensor  # (B, S, S) signed, shares of the crop's side
+    reading: Tensor  # (B, READING_DIMS) of the whole silhouette, by convolutions
+
+
+class FeedbackRegressor(nn.Module):
+    """Estimates a body from joints and silhouette, and corrects it by its measured error.
+
+    Args:
+        mean_parameters: where the first estimate starts.
+        body_model: the body that is posed; the regressor keeps its own, reduced to few vertices.
+        options: sizes.
+    """
+
+    def __init__(
+        self,
+        mean_parameters: MeanParameters,
+        body_model: BodyModel,
+        options: FeedbackOptions = FeedbackOptions(),
+    ):
+        """Corrections start at zero: untrained, every estimate is the mean."""
+        super().__init__()
+        self.rounds = options.rounds
+        camera = torch.tensor(INITIAL_CAMERA)
+        initial_estimate = torch.cat([camera, mean_parameters.pose, mean_parameters.betas])
+        self.register_buffer("initial_estimate", initial_estimate, persistent=False)
+        # Stored with the weights, which have learnt what each of these vertices means.
+        self.register_buffer("vertex_ids", spread_vertices(body_model, options.vertices))
+        self._build_body(body_model)
+        self.register_load_state_dict_post_hook(
+            lambda loaded, incompatible_keys: loaded._build_body(body_model)
+        )
+        self.reader = SilhouetteReader()
+        joint_dims = 3 * len(COCO17)
+        self.lifting = Perceptron(joint_dims, READING_DIMS, options.width, options.lifting_blocks)
+        self.correcting = Perceptron(
+            joint_dims + 2 * len(COCO17) + PARAMETER_DIMS,
+            READING_DIMS + 3 * options.vertices,
+            options.width,
+            options.correcting_blocks,
+        )
+
+    def _build_body(self, body_model: BodyModel) -> None:
+        device = body_model.landmark_vertices.device
+        landmarks = body_model.landmark_vertices
+        chosen = self.vertex_ids.to(device)
+        others = landmarks[~torch.isin(landmarks, chosen)]
+        kept = torch.cat([chosen, others])
+        self.register_buffer("kept_vertices", kept, persistent=False)
+        self.body = body_model.reduced_to(kept)
+        normals = template_normals(body_model)[chosen]
+        self.register_buffer("normals", normals, persistent=False)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The parts that torch.compile may run."""
+        return [self.reader, self.lifting, self.correcting]
+
+    def forward(self, observation: Observation) -> BodyParameters:
+        """Camera, pose and shape after the last round; see `estimates`."""
+        return self.estimates(observation)[-1]
+
+    def estimates(self, observation: Observation) -> list[BodyParameters]:
+        """Camera, pose and shape: the first estimate and that after every round.
+
+        Gradients reach each estimate's own correction alone, neither the rounds before nor the
+        comparison with what was observed.
+        """
+        observed = self._observe(observation)
+        joints = torch.cat([observed.joints2d_norm.flatten(1), observed.confidence], dim=1)
+        estimate = self.initial_estimate + self.lifting(joints, observed.reading)
+        estimates = [estimate]
+        for _ in range(self.rounds):
+            estimate = estimate.detach()
+            numbers, features = self._compare(estimate, observed)
+            numbers = torch.cat([joints, estimate, numbers], dim=1)
+            features = torch.cat([observed.reading, features.to(observed.reading.dtype)], dim=1)
+            estimate = estimate + self.correcting(numbers, features)
+            estimates.append(estimate)
+        return [decode_parameters(each) for each in estimates]
+
+    def _observe(self, observation: Observation) -> ObservedNumbers:
+        distances = signed_distances(observation.silhouettes)
+        joints2d_norm = pixels_to_norm(observation.joints2d_px, observation.image_size)
+        visible = observation.visibility[..., None]
+        return ObservedNumbers(
+            torch.where(visible, joints2d_norm, 0.0),
+            observation.confidence,
+            distances,
+            self.reader(distances),
+        )
+
+    @torch.no_grad()
+    def _compare(self, estimate: Tensor, observed: ObservedNumbers) -> tuple[Tensor, Tensor]:
+        """How an estimate (B, 157) departs from what was observed, without gradients.
+
+        Returns:
+            The joints' residuals (B, 34); and of the vertices the distance, the distance on the rim
+            and how much on the rim they lie (B, 3 N).
+        """
+        with _no_autocast(estimate.device):
+            parameters = decode_parameters(estimate)
+            body = self.body(parameters.betas, parameters.pose_rotmats)
+            distances = self._sample_distances(body, parameters.cam_wp, observed.distances)
+            distances = distances * DISTANCE_SCALE
+            rim = self._rim(body)
+            joints3d = pick(body.joints3d, COCO17_IN_90)
+            projected = project_weak_perspective(joints3d, parameters.cam_wp)
+            residuals = observed.confidence[..., None] * (observed.joints2d_norm - projected)
+        residuals = residuals.clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL) * RESIDUAL_SCALE
+        return residuals.flatten(1), torch.cat([distances, distances * rim, rim], dim=1)
+
+    def _sample_distances(self, body: BodyOutput, cam_wp: Tensor, distance_map: Tensor) -> Tensor:
+        """(B, N) signed distances of the compared vertices' projections, shares of the side."""
+        vertices = body.vertices[:, : len(self.vertex_ids)]
+        places = project_weak_perspective(vertices, cam_wp)[:, None]  # (B, 1, N, 2)
+        places = places.nan_to_num()  # on the CPU grid_sample crashes at places that are not finite
+        return F.grid_sample(
+            distance_map[:, None], places, padding_mode="border", align_corners=False
+        ).flatten(1)
+
+    def _rim(self, body: BodyOutput) -> Tensor:
+        weights = self.body.skinning.weights[: len(self.vertex_ids)]
+        return rim_weights(body.bone_transforms, weights, self.normals)
+
+
+class SilhouetteReader(nn.Module):
+    """A small convolutional network that reads a silhouette's signed distances."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 1
+        for channels in READING_CHANNELS:
+            layers += [nn.Conv2d(before, channels, 3, stride=2, padding=1), nn.GELU()]
+            before = channels
+        side = READING_SIZE // 2 ** len(READING_CHANNELS)
+        self.layers = nn.Sequential(*layers)
+        self.last = nn.Linear(before * side * side, READING_DIMS)
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """(B, S, S) distances in shares of the side to (B, READING_DIMS)."""
+        picture = (distances * DISTANCE_SCALE)[:, None]
+        if picture.shape[-1] != READING_SIZE:
+            picture = F.interpolate(
+                picture, size=(READING_SIZE, READING_SIZE), mode="bilinear", antialias=False
+            )
+        return self.last(self.layers(picture).flatten(1))
+
+
+class Perceptron(nn.Module):
+    """Residual multi-layer perceptron that gives corrections of the parameters.
+
+    Args:
+        number_dims: of inputs whose digits count: they are never rounded to bfloat16.
+        feature_dims: of the other inputs.
+        width: of the hidden layers.
+        blocks: residual blocks of two layers each.
+    """
+
+    def __init__(self, number_dims: int, feature_dims: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.from_numbers = nn.Linear(number_dims, width)
+        self.from_features = nn.Linear(feature_dims, width, bias=False)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width)
+            )
+            for _ in range(blocks)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.last = nn.Linear(width, PARAMETER_DIMS)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, numbers: Tensor, features: Tensor) -> Tensor:
+        """(B, number_dims) and (B, feature_dims) to corrections (B, 157), float32."""
+        with _no_autocast(numbers.device):
+            hidden = self.from_numbers(numbers)
+        hidden = hidden + self.from_features(features)
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        with _no_autocast(numbers.device):
+            return self.last(self.norm(hidden.float()))
+
+
+def rim_weights(bone_transforms: Tensor, skinning_weights: Tensor, normals: Tensor) -> Tensor:
+    """How nearly a vertex's normal is perpendicular to the view, as it is on the outline.
+
+    Args:
+        bone_transforms: (B, 24, 3, 4) of posed bodies.
+        skinning_weights: (N, 24) of the vertices.
+        normals: (N, 3) theirs in the T-pose.
+
+    Returns:
+        (B, N) from 0 to 1.
+    """
+    depth_rows = skinning_weights @ bone_transforms[:, :, 2, :3]  # (B, N, 3)
+    along_view = (depth_rows * normals).sum(dim=-1)
+    return torch.exp(-(along_view / RIM_WIDTH).square())
+
+
+def spread_vertices(body_model: BodyModel, count: int) -> Tensor:
+    """(count,) vertex numbers spread evenly over the body.
+
+    Farthest-point sampling on the T-posed mean body: the first is the lowest vertex, each other one
+    that which is furthest from those before it.
+    """
+    points = body_model.skinning.template.unflatten(0, (3, -1)).T.double()
+    chosen = points[:, 1].argmin()[None]
+    distance = torch.full_like(points[:, 0], torch.inf)
+    for _ in range(1, count):
+        distance = torch.minimum(distance, (points - points[chosen[-1]]).norm(dim=1))
+        chosen = torch.cat([chosen, distance.argmax()[None]])
+    return chosen
+
+
+def template_normals(body_model: BodyModel) -> Tensor:
+    """(V, 3) unit normals of the T-posed mean body."""
+    points = body_model.skinning.template.unflatten(0, (3, -1)).T
+    corners = points[body_model.faces]  # (F, 3, 3)
+    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    summed = torch.zeros_like(points)
+    for corner in range(3):
+        summed.index_add_(0, body_model.faces[:, corner], normals)
+    return F.normalize(summed, dim=1)
+
+
+def _no_autocast(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, enabled=False)

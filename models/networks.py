@@ -1,0 +1,96 @@
+"""Builds the network that options ask for; run_train.py and the reader of checkpoints both do."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+from models.body_model import BodyModel, MeanParameters
+from models.feedback import FeedbackOptions, FeedbackRegressor
+from models.regressor import IEF_ITERATIONS, Regressor
+
+Network = Regressor | FeedbackRegressor
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Which network, and its size."""
+
+    regressor: Literal["published", "feedback"] = "published"
+    resnet_layers: Literal[18, 50] = 18  # of the published one
+    ief_iterations: int = IEF_ITERATIONS  # of the published one
+    feedback: FeedbackOptions = FeedbackOptions()
+
+
+def build_network(
+    options: NetworkOptions, mean_parameters: MeanParameters, body_model: BodyModel
+) -> Network:
+    """An untrained network.
+
+    Args:
+        options: which one.
+        mean_parameters: where its estimates start.
+        body_model: the body that it is trained for.
+    """
+    if options.regressor == "feedback":
+        return FeedbackRegressor(mean_parameters, body_model, options.feedback)
+    return Regressor(mean_parameters, options.resnet_layers, options.ief_iterations)
+
+
+def network_options_from(stored: dict[str, Any]) -> NetworkOptions:
+    """The options of a checkpoint's network.
+
+    Args:
+        stored: the checkpoint's options of the model; what is not there has its default.
+
+    Raises:
+        ValueError: an option is unknown, or its value is none that it can have.
+    """
+    known = {field.name for field in fields(NetworkOptions)}
+    chosen = {name: value for name, value in _named(stored, "model").items() if name in known}
+    sizes = _named(chosen.pop("feedback", {}), "feedback")
+    unknown = set(sizes) - {field.name for field in fields(FeedbackOptions)}
+    if unknown:
+        raise ValueError(f"feedback has {', '.join(sorted(map(str, unknown)))}, which is unknown")
+    options = NetworkOptions(**chosen, feedback=FeedbackOptions(**sizes))
+    _check_values(options, NetworkOptions())
+    _check_values(options.feedback, FeedbackOptions())
+    return options
+
+
+def _named(values: Any, group: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise ValueError(f"{group} is {values!r}, expected options by name")
+    return values
+
+
+def _check_values(
+    options: NetworkOptions | FeedbackOptions, defaults: NetworkOptions | FeedbackOptions
+) -> None:
+    for name, hint in get_type_hints(type(options)).items():
+        value, default, choices = getattr(options, name), getattr(defaults, name), get_args(hint)
+        if type(value) is not type(default):
+            raise ValueError(f"{name} is {value!r}, expected a value like {default!r}")
+        if choices and value not in choices:
+            expected = ", ".join(map(str, choices))
+            raise ValueError(f"{name} is {value!r}, expected one of {expected}")
+
+
+def describe_network(options: NetworkOptions) -> str:
+    """The network in a few words."""
+    if options.regressor == "feedback":
+        return f"feedback regressor with {options.feedback.rounds} rounds"
+    return f"ResNet-{options.resnet_layers} with {options.ief_iterations} IEF iterations"
+
+
+def differing_options(found: NetworkOptions, wanted: NetworkOptions) -> list[str]:
+    """The options of run_train.py that would ask for `found` where now they ask for `wanted`."""
+
+    def flat(options: NetworkOptions) -> dict[str, Any]:
+        values = asdict(options)
+        return values | {f"feedback.{name}": v for name, v in values.pop("feedback").items()}
+
+    now = flat(wanted)
+    return [
+        f"--model.{name.replace('_', '-')} {value}"
+        for name, value in flat(found).items()
+        if value != now[name]
+    ]

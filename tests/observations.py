@@ -1,0 +1,23 @@
+"""Made-up observations for tests of the networks."""
+
+import torch
+
+from utils.joints import COCO17
+from utils.observation import Observation
+
+
+def random_observation(count: int, size: int = 64, seed: int = 0) -> Observation:
+    """People of whom an ellipse was seen, and joints about it, some of them not."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    centres = (0.4 + 0.2 * draw(count, 1, 1, 2)) * size
+    radii = (0.1 + 0.3 * draw(count, 1, 1, 2)) * size
+    pixels = torch.arange(size) + 0.5
+    places = torch.stack(torch.meshgrid(pixels, pixels, indexing="xy"), dim=-1)  # (S, S, 2)
+    silhouettes = ((places - centres) / radii).square().sum(dim=-1) < 1
+    joints2d_px = centres[:, 0] + (2 * draw(count, len(COCO17), 2) - 1) * radii[:, 0]
+    confidence = draw(count, len(COCO17))
+    return Observation(silhouettes, joints2d_px, torch.where(confidence < 0.2, 0.0, confidence))
