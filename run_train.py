@@ -34,13 +34,12 @@ from models.networks import (
     NetworkOptions,
     build_network,
     describe_network,
-    differing_options,
     network_options_from,
 )
 from train.checkpoints import LAST, resume, save_epoch
 from train.distributed import ALONE, Ranks, joined_ranks
 from train.logging import RunLog
-from train.run_options import check_ranges, storable
+from train.run_options import check_ranges, differing_options, storable
 from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions, epoch_length
 from utils.command_line import parse_options, run_script
 from utils.devices import choose_device

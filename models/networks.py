@@ -1,6 +1,6 @@
 """Builds the network that options ask for; run_train.py and the reader of checkpoints both do."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
 
 from models.body_model import BodyModel, MeanParameters
@@ -79,18 +79,3 @@ def describe_network(options: NetworkOptions) -> str:
     if options.regressor == "feedback":
         return f"feedback regressor with {options.feedback.rounds} rounds"
     return f"ResNet-{options.resnet_layers} with {options.ief_iterations} IEF iterations"
-
-
-def differing_options(found: NetworkOptions, wanted: NetworkOptions) -> list[str]:
-    """The options of run_train.py that would ask for `found` where now they ask for `wanted`."""
-
-    def flat(options: NetworkOptions) -> dict[str, Any]:
-        values = asdict(options)
-        return values | {f"feedback.{name}": v for name, v in values.pop("feedback").items()}
-
-    now = flat(wanted)
-    return [
-        f"--model.{name.replace('_', '-')} {value}"
-        for name, value in flat(found).items()
-        if value != now[name]
-    ]

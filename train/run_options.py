@@ -34,6 +34,7 @@ _RANGES = {
     "augmentation.cam_xy_std": _ANY,
     "augmentation.cam_z_range": _ANY,
     "augmentation.near": _PROBABILITY,
+    "augmentation.near_distances": (1, 90),  # people in full, within what the renderer draws
     "augmentation.vertex_noise": _ANY,
     "augmentation.crop_scale_range": (0, 1),  # around 1.2: the crop must keep a side
     "augmentation.crop_shift": _ANY,
@@ -91,8 +92,11 @@ def check_ranges(options: Any) -> None:
         if name not in _RANGES:
             continue
         least, most = _RANGES[name]
-        if not (least <= value <= most and math.isfinite(value)):
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not all(least <= number <= most and math.isfinite(number) for number in numbers):
             raise InputError(f"--{_dashed(name)} is {value}; expected {_told(least, most)}")
+        if list(numbers) != sorted(numbers):
+            raise InputError(f"--{_dashed(name)} is {value}; expected the lower number first")
 
 
 def differences(saved: dict[str, Any], options: dict[str, Any]) -> list[str]:
@@ -121,6 +125,18 @@ def differences(saved: dict[str, Any], options: dict[str, Any]) -> list[str]:
             )
         lines.append(f"{name} is {value}; it was {before[name]}")
     return lines
+
+
+def differing_options(found: Any, wanted: Any) -> list[str]:
+    """The options of run_train.py that would ask for one network where now they ask for another.
+
+    Args:
+        found: `NetworkOptions` of the one that is there.
+        wanted: of the one that the options ask for.
+    """
+    now = _flat(asdict(wanted), "model.")
+    there = _flat(asdict(found), "model.")
+    return [f"--{_dashed(name)} {value}" for name, value in there.items() if value != now[name]]
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

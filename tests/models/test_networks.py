@@ -12,7 +12,6 @@ from models.networks import (
     NetworkOptions,
     build_network,
     describe_network,
-    differing_options,
     network_options_from,
 )
 from models.regressor import Regressor
@@ -118,15 +117,3 @@ def test_weights_of_another_size_are_refused(width, tmp_path, body_model):
 def test_networks_are_described():
     assert describe_network(NetworkOptions(resnet_layers=50)) == "ResNet-50 with 3 IEF iterations"
     assert describe_network(_FEEDBACK) == "feedback regressor with 2 rounds"
-
-
-def test_differing_options_are_named_as_on_the_command_line():
-    assert differing_options(_FEEDBACK, _FEEDBACK) == []
-    found = NetworkOptions(resnet_layers=50, ief_iterations=2)
-    assert differing_options(found, NetworkOptions()) == [
-        "--model.resnet-layers 50", "--model.ief-iterations 2",
-    ]  # fmt: skip
-    assert differing_options(_FEEDBACK, replace(_FEEDBACK, feedback=FeedbackOptions(rounds=2))) == [
-        "--model.feedback.width 32", "--model.feedback.lifting-blocks 1",
-        "--model.feedback.correcting-blocks 1", "--model.feedback.vertices 40",
-    ]  # fmt: skip

@@ -5,8 +5,12 @@ from dataclasses import fields, replace
 
 import pytest
 
+from augmentation.options import AugmentationOptions
+from models.feedback import FeedbackOptions
+from models.networks import NetworkOptions
 from run_train import Options
-from train.run_options import _RANGES, check_ranges, differences, storable
+from tests.networks import NETWORKS
+from train.run_options import _RANGES, check_ranges, differences, differing_options, storable
 from utils.errors import InputError
 
 
@@ -84,3 +88,26 @@ def test_stored_options_are_plain():
         "a": [1, 2.5],
         "b": {"c": str(Options().output)},
     }
+
+
+def test_differing_options_are_named_as_on_the_command_line():
+    assert differing_options(NETWORKS["feedback"], NETWORKS["feedback"]) == []
+    found = NetworkOptions(resnet_layers=50, ief_iterations=2)
+    assert differing_options(found, NetworkOptions()) == [
+        "--model.resnet-layers 50", "--model.ief-iterations 2",
+    ]  # fmt: skip
+    wanted = replace(NETWORKS["feedback"], feedback=FeedbackOptions(rounds=2))
+    assert differing_options(NETWORKS["feedback"], wanted) == [
+        "--model.feedback.width 32", "--model.feedback.lifting-blocks 1",
+        "--model.feedback.correcting-blocks 1", "--model.feedback.vertices 40",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("distances", "message"),
+    [((0.0, 5.0), "from 1 to 90"), ((5.0, 200.0), "from 1 to 90"), ((5.0, 2.0), "lower .* first")],
+)
+def test_distances_that_no_camera_can_have_are_refused(distances, message):
+    augmentation = AugmentationOptions(near=0.5, near_distances=distances)
+    with pytest.raises(InputError, match=rf"--augmentation.near-distances is .*{message}"):
+        check_ranges(Options(augmentation=augmentation))
