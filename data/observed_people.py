@@ -14,8 +14,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from augmentation.random import happens
-from data.synthesis import SyntheticBatch, body_targets, joint_targets
+from data.synthesis import SyntheticBatch, joint_targets
 from models.body_model import BodyModel
+from models.regressed_body import describe_body
 from utils.constants import constant, pick
 from utils.errors import InputError
 from utils.joints import COCO17, COCO17_SWAP, SMPL_JOINTS, SMPL_SWAP
@@ -102,7 +103,7 @@ class ObservedPairs(nn.Module):
         observation = Observation(pairs.silhouettes, joints2d_px, pairs.confidence)
         pose_rotmats = axis_angle_to_rotmat(pairs.poses)
         target = {
-            **body_targets(body_model(pairs.betas, pose_rotmats), pairs.betas, pose_rotmats),
+            **describe_body(body_model(pairs.betas, pose_rotmats), pairs.betas, pose_rotmats),
             **joint_targets(true_joints2d_px, inside_image(true_joints2d_px, size), size),
         }
         return SyntheticBatch(observation, target)

@@ -33,7 +33,8 @@ from augmentation.proxy import (
     count_errors,
     draw_corruption,
 )
-from models.body_model import BodyModel, BodyOutput
+from models.body_model import BodyModel
+from models.regressed_body import describe_body
 from renderers.nmr_renderer import NmrRenderer
 from renderers.rasteriser import Rasteriser
 from utils.cameras import perspective_intrinsics, pixels_to_norm, project_perspective
@@ -46,7 +47,7 @@ from utils.crops import (
     square_crops,
 )
 from utils.distances import signed_distances
-from utils.joints import COCO17_IN_90, LSP14_IN_90
+from utils.joints import COCO17_IN_90
 from utils.observation import Observation
 from utils.proxy import inside_image
 from utils.rotations import axis_angle_to_rotmat
@@ -158,10 +159,10 @@ class Synthesiser(nn.Module):
             parts = parts * _frame_mask(view.frame, self.image_size)
         observation = Observation(parts.bool(), joints2d_px, visibility.float())
         if augmentation is not None:
-            facing = measure_facing(body.joints3d)
-            observation = self._detect(observation, parts, view, facing, augmentation, generator)
+            joints3d = body.joints3d
+            observation = self._detect(observation, parts, view, joints3d, augmentation, generator)
         target = {
-            **body_targets(body, betas, pose_rotmats),
+            **describe_body(body, betas, pose_rotmats),
             **joint_targets(joints2d_px, visibility, self.image_size),
             "silhouettes": parts.bool(),
         }
@@ -172,7 +173,7 @@ class Synthesiser(nn.Module):
         true: Observation,
         parts: Tensor,
         view: View,
-        facing: Tensor,
+        joints3d: Tensor,
         augmentation: AugmentationOptions,
         generator: Generator,
     ) -> Observation:
@@ -182,7 +183,7 @@ class Synthesiser(nn.Module):
             true: without errors.
             parts: (B, S, S) body-part labels of the same crops.
             view: of the same people.
-            facing: (B,) radians, see `measure_facing`.
+            joints3d: (B, 90, 3) of the same people, metres.
             augmentation: which errors.
             generator: random numbers.
         """
@@ -192,11 +193,13 @@ class Synthesiser(nn.Module):
         count, _ = count_errors(augmentation, len(parts))
         first, true = slice(count), true.rows(slice(count))
         cut = view.frame[first].isfinite().any(dim=1)
-        errors = draw_detector_errors(self.detector_errors, facing[first], count, generator, cut)
+        facing = measure_facing(joints3d[first])
+        errors = draw_detector_errors(self.detector_errors, facing, count, generator, cut)
         joints = apply_to_joints(true.joints2d_px, true.visibility, errors, self.image_size)
         distances = signed_distances(true.silhouettes)
         masks = apply_to_distances(distances, true.joints2d_px, errors) < 0
-        masks &= _frame_mask(view.frame[first], self.image_size)
+        if augmentation.truncate > 0:
+            masks &= _frame_mask(view.frame[first], self.image_size)
         pairs = zip((masks, *joints), corrupted.rows(slice(count, None)), strict=True)
         return Observation(*(torch.cat(pair) for pair in pairs))
 
@@ -247,25 +250,8 @@ class Synthesiser(nn.Module):
         return View(crops, corners.flatten(1))
 
 
-def body_targets(body: BodyOutput, betas: Tensor, pose_rotmats: Tensor) -> dict[str, Tensor]:
-    """What the network should say of posed bodies, as `losses` and `metrics` name it.
-
-    Args:
-        body: what the body model gave for the other two.
-        betas: (B, 10).
-        pose_rotmats: (B, 24, 3, 3).
-    """
-    return {
-        "vertices": body.vertices,
-        "tpose_vertices": body.tpose_vertices,
-        "joints3d": pick(body.joints3d, LSP14_IN_90),
-        "pose_rotmats": pose_rotmats,
-        "betas": betas,
-    }
-
-
 def joint_targets(joints2d_px: Tensor, visibility: Tensor, size: int) -> dict[str, Tensor]:
-    """The same of the true COCO joints (B, 17, 2), pixels of the crop, and (B, 17) bool."""
+    """What is compared of joints: (B, 17, 2) pixels of the crop, and (B, 17) bool visibility."""
     return {
         "joints2d_px": joints2d_px,
         "joints2d_norm": pixels_to_norm(joints2d_px, size),

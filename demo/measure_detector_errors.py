@@ -8,7 +8,6 @@ border, and writes one row for every time that somebody was found. Photos are ke
 is not made again. What a row holds is said in `data/README.md`.
 """
 
-import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,9 +36,9 @@ from utils.crops import (
     square_crops,
 )
 from utils.errors import InputError
-from utils.files import write_whole
 from utils.images import read_image
 from utils.joints import COCO17, COCO17_SWAP, PARTS
+from utils.npz import write_npz
 from utils.paths import DATA, DETECTOR_ERRORS, OPEN_POSES_TRAIN
 from utils.proxy import REFERENCE_SIZE
 from utils.rotations import axis_angle_to_rotmat
@@ -90,11 +89,8 @@ def main(options: Options) -> None:
         raise InputError(
             f"{options.detector} finds nobody in {options.photos}; look at the photos there"
         )
-    file = io.BytesIO()
-    np.savez_compressed(
-        file, **{key: compact(np.stack([row[key] for row in rows])) for key in rows[0]}
-    )
-    write_whole(options.output, file.getvalue())
+    columns = {key: compact(np.stack([row[key] for row in rows])) for key in rows[0]}
+    write_npz(options.output, columns)
     print(f"{options.output}: {len(rows)} detections, {lost} times nobody was found")
 
 

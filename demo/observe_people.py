@@ -8,7 +8,6 @@ parts of the file lie in a folder beside it, and what is there is not made again
 holds is said in `data/README.md`.
 """
 
-import io
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -37,8 +36,8 @@ from predict.pipeline import observe_people
 from utils.command_line import parse_options, run_script
 from utils.crops import points_to_crops
 from utils.errors import InputError
-from utils.files import check_writable, lock_folder, write_whole
-from utils.npz import read_npz
+from utils.files import check_writable, lock_folder
+from utils.npz import read_npz, write_npz
 from utils.paths import DATA, OPEN_POSES_TRAIN
 from utils.rotations import rotmat_to_axis_angle
 
@@ -85,7 +84,7 @@ def main(options: Options) -> None:
     rows = {name: np.concatenate([each[name] for each in contents]) for name in COLUMNS}
     body_hash = neutral_body().identity["hash"]
     made_for = {"image_size": np.int64(options.image_size), "body_hash": body_hash}
-    _write(options.output, {**rows, **made_for})
+    write_npz(options.output, {**rows, **made_for})
     print(f"{options.output}: {len(rows['betas'])} observations, {lost} times nobody was found")
 
 
@@ -127,7 +126,7 @@ def build_part(part: tuple[Path, range], options: Options) -> int:
     views = [row for index in people for row in observe_person(index, options, detector)]
     rows = [row for row in views if row is not None]
     columns = {name: np.stack([row[name] for row in rows]) for name in COLUMNS} if rows else {}
-    _write(path, {**columns, "lost": np.int64(len(views) - len(rows))})
+    write_npz(path, {**columns, "lost": np.int64(len(views) - len(rows))})
     return len(people)
 
 
@@ -172,12 +171,6 @@ def describe_detection(
         "confidence": compact(confidence[0].numpy()),
         "true_joints2d": compact(true_in_crop_px[0].numpy() / size),
     }
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray | str]) -> None:
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    write_whole(path, file.getvalue())
 
 
 if __name__ == "__main__":

@@ -121,8 +121,7 @@ class BodyModel(nn.Module):
         Args:
             vertex_ids: (N,) vertex numbers, each once, all `landmark_vertices` among them.
         """
-        reduced = copy.copy(self)
-        reduced._buffers, reduced._modules = dict(self._buffers), dict(self._modules)
+        reduced = copy.deepcopy(self)
         reduced.skinning = self.skinning.reduced_to(vertex_ids)
         matches = self.landmark_vertices[:, None] == vertex_ids
         if not matches.any(dim=1).all():

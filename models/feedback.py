@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from models.body_model import BodyModel, BodyOutput, MeanParameters
 from models.regressor import (
-    INITIAL_CAMERA,
     PARAMETER_DIMS,
     BodyParameters,
+    build_initial_estimate,
     decode_parameters,
 )
 from utils.cameras import pixels_to_norm, project_weak_perspective
 from utils.constants import pick
+from utils.devices import autocast
 from utils.distances import DISTANCE_LIMIT, signed_distances
 from utils.joints import COCO17, COCO17_IN_90
 from utils.observation import Observation
@@ -76,8 +77,7 @@ class FeedbackRegressor(nn.Module):
         """Corrections start at zero: untrained, every estimate is the mean."""
         super().__init__()
         self.rounds = options.rounds
-        camera = torch.tensor(INITIAL_CAMERA)
-        initial_estimate = torch.cat([camera, mean_parameters.pose, mean_parameters.betas])
+        initial_estimate = build_initial_estimate(mean_parameters)
         self.register_buffer("initial_estimate", initial_estimate, persistent=False)
         # Stored with the weights, which have learnt what each of these vertices means.
         self.register_buffer("vertex_ids", spread_vertices(body_model, options.vertices))
@@ -153,7 +153,7 @@ class FeedbackRegressor(nn.Module):
             The joints' residuals (B, 34); and of the vertices the distance, the distance on the rim
             and how much on the rim they lie (B, 3 N).
         """
-        with _no_autocast(estimate.device):
+        with autocast(estimate.device, torch.float32):
             parameters = decode_parameters(estimate)
             body = self.body(parameters.betas, parameters.pose_rotmats)
             distances = self._sample_distances(body, parameters.cam_wp, observed.distances)
@@ -230,12 +230,12 @@ class Perceptron(nn.Module):
 
     def forward(self, numbers: Tensor, features: Tensor) -> Tensor:
         """(B, number_dims) and (B, feature_dims) to corrections (B, 157), float32."""
-        with _no_autocast(numbers.device):
+        with autocast(numbers.device, torch.float32):
             hidden = self.from_numbers(numbers)
         hidden = hidden + self.from_features(features)
         for block in self.blocks:
             hidden = hidden + block(hidden)
-        with _no_autocast(numbers.device):
+        with autocast(numbers.device, torch.float32):
             return self.last(self.norm(hidden.float()))
 
 
@@ -279,7 +279,3 @@ def template_normals(body_model: BodyModel) -> Tensor:
     for corner in range(3):
         summed.index_add_(0, body_model.faces[:, corner], normals)
     return F.normalize(summed, dim=1)
-
-
-def _no_autocast(device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, enabled=False)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from models.body_model import BodyModel
+from models.body_model import BodyModel, BodyOutput
 from models.regressor import BodyParameters
 from renderers.rasteriser import Rasteriser
 from utils.cameras import norm_to_pixels, project_weak_perspective, weak_perspective_to_pinhole
@@ -29,12 +29,27 @@ def regressed_body(
     body = body_model(parameters.betas, parameters.pose_rotmats)
     joints2d_norm = project_weak_perspective(pick(body.joints3d, COCO17_IN_90), parameters.cam_wp)
     return {
-        **parameters._asdict(),
+        "cam_wp": parameters.cam_wp,
+        **describe_body(body, parameters.betas, parameters.pose_rotmats),
+        "joints2d_norm": joints2d_norm,
+        "joints2d_px": norm_to_pixels(joints2d_norm, image_size),
+    }
+
+
+def describe_body(body: BodyOutput, betas: Tensor, pose_rotmats: Tensor) -> dict[str, Tensor]:
+    """What losses and metrics compare of posed bodies, predicted or true, by the names they use.
+
+    Args:
+        body: what the body model gave for the other two.
+        betas: (B, 10).
+        pose_rotmats: (B, 24, 3, 3).
+    """
+    return {
         "vertices": body.vertices,
         "tpose_vertices": body.tpose_vertices,
         "joints3d": pick(body.joints3d, LSP14_IN_90),
-        "joints2d_norm": joints2d_norm,
-        "joints2d_px": norm_to_pixels(joints2d_norm, image_size),
+        "pose_rotmats": pose_rotmats,
+        "betas": betas,
     }
 
 

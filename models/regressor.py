@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.body_model import POSE_DIMS, MeanParameters
 from models.smpl_files import NUM_BETAS
+from utils.devices import autocast
 from utils.observation import Observation
 from utils.proxy import PROXY_CHANNELS
 from utils.rotations import rot6d_to_rotmat
@@ -105,8 +106,7 @@ class Regressor(nn.Module):
         )
         self.image_encoder.fc = nn.Identity()
         self.image_encoder.to(memory_format=torch.channels_last)  # as the proxy comes
-        camera = torch.tensor(INITIAL_CAMERA)
-        initial_estimate = torch.cat([camera, mean_parameters.pose, mean_parameters.betas])
+        initial_estimate = build_initial_estimate(mean_parameters)
         self.ief_module = IEFModule(feature_dims, hidden_dims, initial_estimate, iterations)
 
     @property
@@ -137,9 +137,15 @@ class Regressor(nn.Module):
         if not self.image_encoder.conv1.weight.is_contiguous(memory_format=torch.channels_last):
             proxy = proxy.contiguous()
         features = self.image_encoder(proxy)
-        with torch.autocast(features.device.type, enabled=False):
+        with autocast(features.device, torch.float32):
             estimate = self.ief_module(features.float())
         return decode_parameters(estimate)
+
+
+def build_initial_estimate(mean_parameters: MeanParameters) -> Tensor:
+    """(157,) where estimates start: a camera that shows a whole person, mean pose and betas."""
+    camera = torch.tensor(INITIAL_CAMERA)
+    return torch.cat([camera, mean_parameters.pose, mean_parameters.betas])
 
 
 def decode_parameters(estimate: Tensor) -> BodyParameters:

@@ -1,5 +1,6 @@
-"""Reads npz files that users bring."""
+"""Reads npz files that users bring, and writes whole ones."""
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.errors import InputError
+from utils.files import write_whole
 
 
 def read_npz(
@@ -70,3 +72,10 @@ def read_rows(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.nd
         if found.dtype.kind not in "bfiu" or not np.isfinite(found).all():
             raise InputError(f"{path}: {name} has values that are not finite numbers")
     return rows
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes a compressed npz whole or not at all; raises InputError when it cannot be written."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    write_whole(path, file.getvalue())
