@@ -31,11 +31,11 @@ from utils.files import check_writable
 from utils.paths import ADDITIONAL, CHECKPOINTS, DATA, DEFAULT_CHECKPOINT, OUTPUT
 
 if TYPE_CHECKING:
+    from data.frames import Frame
+    from evaluate.evaluator import Evaluator
+    from evaluate.report import Results
+    from evaluate.sources import PhotoSource, ProxySource
     from models.checkpoints import Predictor
-    from predict.evaluation import Evaluator
-    from predict.evaluation_report import Results
-    from predict.evaluation_sources import PhotoSource, ProxySource
-    from utils.frames import Frame
 
     Sources = dict[str, PhotoSource | ProxySource]
 
@@ -87,9 +87,9 @@ def evaluate(options: EvaluateOptions, additional: Path = ADDITIONAL) -> dict[st
         InputError: something is missing or does not fit together.
     """
     # Imported here so that --help and mistakes in the options are answered at once.
-    from predict.evaluation import Evaluator
-    from predict.evaluation_report import summarise
-    from predict.true_people import Truth
+    from evaluate.evaluator import Evaluator
+    from evaluate.report import summarise
+    from evaluate.true_people import Truth
     from utils.devices import choose_device
 
     check_options(options)
@@ -127,7 +127,7 @@ def evaluate(options: EvaluateOptions, additional: Path = ADDITIONAL) -> dict[st
 
 def check_options(options: EvaluateOptions) -> None:
     """Raises InputError for values that no run can use; makes the output folder."""
-    from predict.evaluation_report import METRICS
+    from evaluate.report import METRICS
 
     for name, least in (("batch_size", 1), ("count", 1), ("workers", 1), ("worst", 0)):
         if getattr(options, name) < least:
@@ -232,10 +232,10 @@ def make_open_benchmark(options: EvaluateOptions) -> list["Frame"]:
     """Renders the people that are not there yet."""
     from tqdm import tqdm
 
-    from demo.open_benchmark import BenchmarkOptions, build_benchmark, missing_people
+    from data.truth import truth_path
+    from evaluate.open_benchmark import BenchmarkOptions, build_benchmark, missing_people
+    from evaluate.sources import open_frames
     from models.body_model import BodyModel
-    from predict.evaluation_sources import open_frames
-    from predict.truth import truth_path
 
     folder, people = options.path or OPEN_BENCHMARK, BenchmarkOptions(options.count)
     missing = missing_people(folder, people)
@@ -258,7 +258,7 @@ def check_own_proxies(
     ):
         raise InputError(
             f"{options.path} has no joints2d, cam_t and cam_k of its own for --silh_from dataset; "
-            "make it with data/prepare_3dpw.py, or name a detector"
+            "make it with tools/prepare_3dpw.py, or name a detector"
         )
 
 
@@ -287,8 +287,8 @@ def build_sources(
     prefix: str,
 ) -> "Sources":
     """What the columns of the table are made from; a prefix tells the checkpoint."""
-    from augmentation.options import AugmentationOptions
-    from predict.evaluation_sources import PhotoSource, ProxySource
+    from evaluate.sources import PhotoSource, ProxySource
+    from synthesis.options import AugmentationOptions
 
     sources: Sources = {}
     for name, detector in detectors.items():
@@ -306,7 +306,7 @@ def open_pictures(evaluator: "Evaluator", frames: list["Frame"], augmentation: A
     import numpy as np
     import torch
 
-    from demo.open_benchmark import synthesised_people
+    from evaluate.open_benchmark import synthesised_people
     from utils.proxy import REFERENCE_SIZE
 
     poses, betas = (
@@ -348,7 +348,7 @@ def write_results(
     options: EvaluateOptions, summary: dict[str, Any], results: "Results", bmis: list[float]
 ) -> None:
     """Writes summary.json, summary.md and per_frame.csv, and prints the table."""
-    from predict.evaluation_report import tables_of, write_frames
+    from evaluate.report import tables_of, write_frames
 
     tables = tables_of(summary)
     (options.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -365,8 +365,8 @@ def draw_worst_cases(
     frames: list["Frame"],
 ) -> None:
     """Writes a picture of each source's worst cases."""
-    from predict.evaluation_report import worst_rows
-    from predict.worst_cases import WorstCaseDrawer
+    from evaluate.report import worst_rows
+    from evaluate.worst_cases import WorstCaseDrawer
     from utils.images import write_image
 
     metric = options.worst_by or ("pve_pa" if evaluator.same_mesh else "mpjpe_pa")

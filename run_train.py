@@ -15,12 +15,7 @@ import torch
 from tqdm import tqdm
 from tyro.conf import arg
 
-from augmentation.body import draw_betas
-from augmentation.detector import read_detector_errors
-from augmentation.options import AugmentationOptions
-from data.observed_people import ObservedPairs, read_observed_people
 from data.pose_dataset import load_poses
-from data.synthesis import CameraOptions, Synthesiser
 from losses.multi_task import LossOptions, MultiTaskLoss
 from models.body_model import BodyModel, MeanParameters, read_mean_parameters
 from models.checkpoints import (
@@ -36,6 +31,11 @@ from models.networks import (
     describe_network,
     network_options_from,
 )
+from synthesis.body import draw_betas
+from synthesis.detector_errors import read_detector_errors
+from synthesis.observed_people import ObservedPairs, read_observed_people
+from synthesis.options import AugmentationOptions
+from synthesis.synthesiser import CameraOptions, Synthesiser
 from train.checkpoints import LAST, resume, save_epoch
 from train.distributed import ALONE, Ranks, joined_ranks
 from train.logging import RunLog
@@ -63,7 +63,7 @@ class DataOptions:
     train_poses: tuple[Path, ...] = (OPEN_POSES_TRAIN,)  # npz files, concatenated
     val_poses: tuple[Path, ...] = (OPEN_POSES_VAL,)
     val_shapes: Literal["drawn", "file"] = "drawn"  # drawn as in training (once), or the npz's own
-    observed_people: tuple[Path, ...] = ()  # npz files of demo/observe_people.py to train on too
+    observed_people: tuple[Path, ...] = ()  # npz files of tools/observe_people.py to train on too
     observed_share: float = 0.4  # of each batch that is taken from them, if there are any
     image_size: int = 256  # side of the network's input, pixels
     renderer: Literal["own", "nmr"] = "own"  # nmr: neural_renderer, if you have it; same rules

@@ -1,6 +1,6 @@
 """Speed of predicting: every stage by itself, the whole with its stages overlapping, start-up.
 
-python benchmarks/predict.py --input demo --count 32 --json predict.json
+python -m benchmarks.predict --input demo --count 32 --json predict.json
 
 All are timed in turns, so that other programs on the machine disturb them alike; the best of all
 rounds counts. CPU time is the sum over all threads: no arrangement of the stages takes less time
@@ -17,15 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 import torch
 from tqdm import tqdm
 
 from benchmarks.timing import machine, write_json
+from data.truth import TruthComparer
 from models.checkpoints import load_predictor
-from models.regressed_body import regressed_silhouettes
 from models.regressor import BodyParameters
 from predict.background import Background
 from predict.detectors.interface import Detection
@@ -43,13 +40,13 @@ from predict.people import (
 )
 from predict.pipeline import observe_people, place_in_photos
 from predict.results import DrawnPhoto, ResultWriter, draw_photos
-from predict.truth import TruthComparer
 from renderers.rasteriser import Rasteriser
+from renderers.silhouettes import regressed_silhouettes
 from utils.command_line import parse_options, run_script
 from utils.devices import choose_device
 from utils.errors import InputError
 from utils.images import find_images
-from utils.paths import DEFAULT_CHECKPOINT, DEMO
+from utils.paths import DEFAULT_CHECKPOINT, DEMO, ROOT
 
 
 @dataclass(frozen=True)

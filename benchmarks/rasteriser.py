@@ -1,6 +1,6 @@
 """Speed of the rasteriser beside that of its plain torch path, measured in one run.
 
-python benchmarks/rasteriser.py --json rasteriser.json
+python -m benchmarks.rasteriser --json rasteriser.json
 
 The people are those of training: validation poses, random shapes, ragged vertices, cropped. Around
 one setting (batch 32, 256 x 256, the open body) the batch, the picture's size and the number of
@@ -17,23 +17,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from augmentation.body import draw_betas, draw_vertex_noise
-from augmentation.options import AugmentationOptions
 from benchmarks.timing import machine, write_json
 from data.pose_dataset import load_poses
-from data.synthesis import CameraOptions
 from models.body_model import BodyModel, read_mean_parameters
 from renderers.rasteriser import Rasteriser, choose_backend
-from utils.cameras import perspective_intrinsics
+from synthesis.body import draw_betas, draw_vertex_noise
+from synthesis.options import AugmentationOptions
+from synthesis.synthesiser import CameraOptions
+from utils.cameras import (
+    boxes_of_bodies,
+    crop_intrinsics,
+    perspective_intrinsics,
+    square_crops,
+)
 from utils.command_line import parse_options, run_script
-from utils.crops import boxes_of_bodies, crop_intrinsics, square_crops
 from utils.devices import choose_device
 from utils.paths import OPEN_POSES_VAL
 from utils.rotations import axis_angle_to_rotmat

@@ -1,6 +1,6 @@
 """Speed of making training batches, whole and stage by stage, measured in one run.
 
-python benchmarks/synthesis.py --batch-size 32 --image-size 256 --json synthesis.json
+python -m benchmarks.synthesis --batch-size 32 --image-size 256 --json synthesis.json
 """
 
 import sys
@@ -8,19 +8,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import torch
 
-from augmentation.body import draw_betas, draw_vertex_noise
-from augmentation.options import AugmentationOptions
-from augmentation.proxy import corrupt_joints, corrupted_silhouettes, draw_corruption
 from benchmarks.timing import machine, time_in_turns, write_json
 from data.pose_dataset import load_poses
-from data.synthesis import CameraOptions, Synthesiser
 from models.body_model import BodyModel, read_mean_parameters
+from synthesis.body import draw_betas, draw_vertex_noise
+from synthesis.corruption import corrupt_joints, corrupted_silhouettes, draw_corruption
+from synthesis.options import AugmentationOptions
+from synthesis.synthesiser import CameraOptions, Synthesiser
+from utils.cameras import crop_intrinsics
 from utils.command_line import parse_options, run_script
-from utils.crops import crop_intrinsics
 from utils.devices import Precision, choose_device, network_dtype
 from utils.paths import OPEN_POSES_VAL
 from utils.proxy import make_proxy

@@ -1,6 +1,6 @@
 """Speed of a training step beside that of the network alone, measured in one run.
 
-python benchmarks/train_step.py --batch-size 32 --image-size 256 --json train_step.json
+python -m benchmarks.train_step --batch-size 32 --image-size 256 --json train_step.json
 
 "Network alone" is forward, backward and optimiser on inputs that lie ready; the whole step adds
 synthesis, the body model with its gradients, and the loss.
@@ -12,17 +12,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import torch
 
-from augmentation.options import AugmentationOptions
 from benchmarks.timing import machine, time_in_turns, write_json
 from data.pose_dataset import load_poses
-from data.synthesis import CameraOptions, Synthesiser
 from losses.multi_task import MultiTaskLoss
 from models.body_model import BodyModel, read_mean_parameters
 from models.networks import NetworkOptions, build_network, describe_network
+from synthesis.options import AugmentationOptions
+from synthesis.synthesiser import CameraOptions, Synthesiser
 from train.trainer import Trainer, TrainingOptions
 from utils.command_line import parse_options, run_script
 from utils.devices import Precision, autocast, choose_device, network_dtype

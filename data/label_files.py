@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.errors import InputError
-from utils.npz import read_npz
+from utils.readers import read_npz
 
 GENDERS = {"m": "male", "f": "female"}
 _NAMED = 3  # file names that an error lists

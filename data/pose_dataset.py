@@ -14,7 +14,7 @@ import torch
 
 from utils.errors import InputError
 from utils.joints import SMPL_JOINTS
-from utils.npz import read_npz
+from utils.readers import read_npz
 from utils.rotations import axis_angle_to_rotmat
 
 POSE_SIZE = 3 * len(SMPL_JOINTS)

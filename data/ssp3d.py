@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data.frames import Frame, read_mask, square_window
 from data.label_files import check_files, read_genders, read_labels
 from utils.errors import InputError
-from utils.frames import Frame, read_mask, square_window
 from utils.joints import COCO17, SMPL_JOINTS
 
 WINDOW_SCALE = 1.5  # side of what a detector sees over the longer side of the person's box

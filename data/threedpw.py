@@ -1,7 +1,7 @@
 """3DPW's test set: videos of people outdoors, with SMPL parameters from body-worn sensors.
 
 T. von Marcard et al., "Recovering Accurate 3D Human Pose in The Wild Using IMUs and a Moving
-Camera", ECCV 2018. `data/prepare_3dpw.py` brings the original files into the layout read here:
+Camera", ECCV 2018. `tools/prepare_3dpw.py` brings the original files into the layout read here:
 `test/3dpw_test.npz` and `test/cropped_frames/`.
 """
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from data.frames import Frame
 from data.label_files import check_files, read_genders, read_labels
-from utils.frames import Frame
 from utils.joints import COCO17, SMPL_JOINTS
 
 LABELS = "3dpw_test.npz"
 FRAMES = "cropped_frames"
 _SHAPES = {"imgname": (), "pose": (3 * len(SMPL_JOINTS),), "shape": (10,), "gender": ()}
-# What data/prepare_3dpw.py adds: the dataset's own joints, and the camera of the cropped frame.
+# What tools/prepare_3dpw.py adds: the dataset's own joints, and the camera of the cropped frame.
 _OPTIONAL = {"joints2d": (len(COCO17), 3), "cam_t": (3,), "cam_k": (3, 3)}
 
 

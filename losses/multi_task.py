@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.alignment import scale_and_translation_align
-from utils.pairs import pair_of, visibility_of
+from utils.tensors import pair_of, visibility_of
 
 # What each term of the loss compares, by its name in the options.
 _KEYS = {

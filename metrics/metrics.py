@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from utils.alignment import procrustes_align, scale_and_translation_align
-from utils.pairs import pair_of, visibility_of
+from utils.tensors import pair_of, visibility_of
 
 MM_PER_METRE = 1000.0
 

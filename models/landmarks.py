@@ -16,7 +16,7 @@ from utils.joints import (
     PICKED_SMPLX_NAMES,
     SMPL_JOINTS,
 )
-from utils.npz import read_npz
+from utils.readers import read_npz
 
 # The regressor files in the order of the 90 joints, with the number of their rows.
 _REGRESSORS = {

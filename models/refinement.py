@@ -21,12 +21,14 @@ from models.feedback import FeedbackRegressor, rim_weights
 from models.regressor import CAMERA_DIMS, BodyParameters
 from models.smpl_files import NUM_BETAS
 from utils.cameras import pixels_to_norm, project_weak_perspective
-from utils.constants import pick
 from utils.distances import signed_distances
 from utils.joints import COCO17_IN_90, SMPL_JOINTS
-from utils.observation import Observation
-from utils.proxy import REFERENCE_SIZE
+from utils.proxy import (
+    REFERENCE_SIZE,
+    Observation,
+)
 from utils.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
+from utils.tensors import pick
 
 CHANGE_DIMS = CAMERA_DIMS + 3 * len(SMPL_JOINTS) + NUM_BETAS  # 85
 # Pixels of 256. Detectors' joints are further from any body than the first: see README.md.

@@ -1,14 +1,12 @@
 """From the regressor's parameters to everything that losses, metrics and pictures need."""
 
-import torch
 from torch import Tensor
 
 from models.body_model import BodyModel, BodyOutput
 from models.regressor import BodyParameters
-from renderers.rasteriser import Rasteriser
-from utils.cameras import norm_to_pixels, project_weak_perspective, weak_perspective_to_pinhole
-from utils.constants import constant, pick
+from utils.cameras import norm_to_pixels, project_weak_perspective
 from utils.joints import COCO17_IN_90, LSP14_IN_90
+from utils.tensors import pick
 
 
 def regressed_body(
@@ -51,21 +49,3 @@ def describe_body(body: BodyOutput, betas: Tensor, pose_rotmats: Tensor) -> dict
         "pose_rotmats": pose_rotmats,
         "betas": betas,
     }
-
-
-@torch.no_grad()
-def regressed_silhouettes(vertices: Tensor, cam_wp: Tensor, rasteriser: Rasteriser) -> Tensor:
-    """Silhouettes of estimated bodies as their weak-perspective cameras see them.
-
-    Args:
-        vertices: (B, V, 3) metres.
-        cam_wp: (B, 3).
-        rasteriser: of the body's faces, square.
-
-    Returns:
-        (B, S, S) bool.
-    """
-    size = rasteriser.image_size[0]
-    whole = constant((size / 2, size / 2, float(size)), vertices.device).expand(len(vertices), -1)
-    cam_t, cam_k = weak_perspective_to_pinhole(cam_wp, whole)
-    return rasteriser.part_segmentation(vertices + cam_t[:, None], cam_k) > 0

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from models.body_model import POSE_DIMS, MeanParameters
 from models.smpl_files import NUM_BETAS
 from utils.devices import autocast
-from utils.observation import Observation
-from utils.proxy import PROXY_CHANNELS
+from utils.proxy import (
+    PROXY_CHANNELS,
+    Observation,
+)
 from utils.rotations import rot6d_to_rotmat
 
 CAMERA_DIMS = 3

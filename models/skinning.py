@@ -13,9 +13,9 @@ import scipy.sparse
 import torch
 from torch import Tensor, nn
 
-from models import skinning_kernels
+from kernels import skinning_numba
+from kernels.threads import in_threads
 from models.smpl_files import SmplArrays
-from utils.threads import in_threads
 
 MOST_SPARSE = 0.1  # share of a matrix that may be set for a sparse product to be the faster one
 
@@ -146,8 +146,8 @@ class Skinning(nn.Module):
 
         def pose_piece(piece: slice) -> None:
             if self._sparse_posedirs is not None:
-                skinning_kernels.correct(rows[piece], features[piece], *self._sparse_posedirs)
-            skinning_kernels.skin(source[piece], transforms[piece], bones, weights, target[piece])
+                skinning_numba.correct(rows[piece], features[piece], *self._sparse_posedirs)
+            skinning_numba.skin(source[piece], transforms[piece], bones, weights, target[piece])
 
         in_threads(pose_piece, len(vertices))
         return vertices
@@ -177,7 +177,7 @@ def _as_planes(directions: Tensor) -> Tensor:
 
 
 def _sparse(matrix: Tensor) -> tuple[np.ndarray, ...] | None:
-    """A matrix's transpose for `skinning_kernels.correct`, if hardly any of it is set."""
+    """A matrix's transpose for `skinning_numba.correct`, if hardly any of it is set."""
     if matrix.count_nonzero() > MOST_SPARSE * matrix.numel():
         return None
     transposed = scipy.sparse.csr_matrix(matrix.T.cpu().numpy())

@@ -14,8 +14,10 @@ import scipy.sparse
 
 from utils.errors import InputError
 from utils.joints import SMPL_JOINTS, SMPL_PARENTS
-from utils.npz import read_npz
-from utils.pickles import PlainUnpickler
+from utils.readers import (
+    PlainUnpickler,
+    read_npz,
+)
 
 NUM_BETAS = 10
 # The licensed files beside the model, and where all of them come from; README.md shows how they are

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from models.checkpoints import Predictor
-from models.regressed_body import regressed_silhouettes
 from predict.detectors.interface import Detection, Detector
 from predict.pipeline import Bodies, observe_people, predict_bodies, silhouette_iou
 from renderers.rasteriser import Rasteriser
+from renderers.silhouettes import regressed_silhouettes
 from utils.errors import InputError
 from utils.images import read_image
 

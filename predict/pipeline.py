@@ -1,6 +1,6 @@
 """From detections to bodies: the predicting half of the path that training shares.
 
-Crop, proxy representation and body model are those of training (`utils.crops`, `utils.proxy`,
+Crop, proxy representation and body model are those of training (`utils.cameras`, `utils.proxy`,
 `models`); here they are applied to what a detector found, and the answer is carried from the crop
 back to the whole photo.
 """
@@ -18,17 +18,15 @@ from models.regressor import BodyParameters
 from predict.detectors.interface import Detection
 from utils.cameras import (
     SMALLEST_SCALE,
-    project_weak_perspective,
-    weak_perspective_to_pinhole,
-)
-from utils.crops import (
     boxes_of_silhouettes,
     cut_silhouettes,
     points_from_crops,
     points_to_crops,
+    project_weak_perspective,
     square_crops,
+    weak_perspective_to_pinhole,
 )
-from utils.observation import Observation
+from utils.proxy import Observation
 from utils.rotations import rotmat_to_axis_angle
 
 

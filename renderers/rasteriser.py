@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from renderers import numba_kernels, torch_rasteriser
-from utils.threads import in_threads
-from utils.triton_support import triton_problem
+from kernels import rasteriser_numba
+from kernels.threads import in_threads
+from kernels.triton_support import triton_problem
+from renderers import torch_rasteriser
 
 Backend = Literal["auto", "numba", "triton", "torch"]
 
@@ -125,10 +126,10 @@ class Rasteriser(nn.Module):
         self._check_inputs(vertices_cam, cam_k)
         backend = choose_backend(self.backend, vertices_cam.device)
         if backend == "triton":
-            from renderers import triton_rasteriser  # not everywhere installed
+            from kernels import rasteriser_triton  # not everywhere installed
 
             return Fragments(
-                *triton_rasteriser.rasterise(
+                *rasteriser_triton.rasterise(
                     *(vertices_cam, cam_k, self.faces, self.face_parts),
                     *(self.image_size, self.clip, with_fragments),
                 )
@@ -172,7 +173,7 @@ class Rasteriser(nn.Module):
 
         def rasterise_piece(piece: slice) -> int:
             images = (image[piece].numpy() for image in (depth, face_index, parts))
-            return numba_kernels.rasterise_samples(
+            return rasteriser_numba.rasterise_samples(
                 vertices[piece], intrinsics[piece], *mesh, clip, *images
             )
 

@@ -2,8 +2,8 @@
 
 Every pair of a face and a pixel centre within the face's box is a candidate. Candidates of the
 whole batch stand in one flat list, worked through in pieces; the z-buffer is one 64-bit minimum of
-(depth, face) a pixel. Operations and their order are those of `numba_kernels.py`, so both give the
-same float32 numbers.
+(depth, face) a pixel. Operations and their order are those of `kernels/rasteriser_numba.py`, so
+both give the same float32 numbers.
 """
 
 import torch

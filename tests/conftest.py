@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from demo.picture_options import PictureOptions
 from models.body_model import BodyModel
+from scenes.picture_options import PictureOptions
 from tests.licensed import write_licensed_set
 
 

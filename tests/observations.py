@@ -3,7 +3,7 @@
 import torch
 
 from utils.joints import COCO17
-from utils.observation import Observation
+from utils.proxy import Observation
 
 
 def random_observation(count: int, size: int = 64, seed: int = 0) -> Observation:

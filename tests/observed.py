@@ -1,4 +1,4 @@
-"""Files of observed people as `demo/observe_people.py` writes them, made up."""
+"""Files of observed people as `tools/observe_people.py` writes them, made up."""
 
 import math
 from pathlib import Path

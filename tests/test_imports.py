@@ -8,17 +8,38 @@ import pytest
 from utils.paths import ROOT
 
 _BELOW = {
-    "utils": set(),
-    "renderers": {"utils"},
+    "kernels": set(),
+    "utils": {"kernels"},
+    "models": {"utils", "kernels"},
+    "renderers": {"utils", "kernels"},
     "losses": {"utils"},
     "metrics": {"utils"},
-    "augmentation": {"utils"},
-    "models": {"utils", "renderers"},
-    "data": {"utils", "augmentation", "models", "renderers"},
-    "predict": {"utils", "models", "renderers", "metrics"},
-    "train": {"utils", "augmentation", "models", "renderers", "losses", "metrics", "data"},
-    "demo": {"utils", "augmentation", "models", "renderers", "data", "predict"},
-    "additional": {"utils", "models", "renderers", "data", "predict"},
+    "data": {"utils", "models", "renderers", "metrics"},
+    "synthesis": {"utils", "models", "renderers"},
+    "scenes": {"utils", "models", "renderers", "metrics"},
+    "predict": {"utils", "models", "renderers", "metrics", "data"},
+    "train": {"utils", "models", "renderers", "losses", "metrics", "data", "synthesis"},
+    "evaluate": {
+        "utils",
+        "models",
+        "renderers",
+        "metrics",
+        "data",
+        "synthesis",
+        "scenes",
+        "predict",
+    },
+    "tools": {
+        "utils",
+        "models",
+        "renderers",
+        "metrics",
+        "data",
+        "synthesis",
+        "scenes",
+        "predict",
+        "evaluate",
+    },
 }
 _SCRIPTS = {"run_train", "run_predict", "run_evaluate"}
 

@@ -18,7 +18,8 @@ from tests.evaluation_sets import write_ssp3d
 from utils.paths import ADDITIONAL, DEMO, ROOT
 
 _CODE = (
-    "augmentation", "data", "losses", "metrics", "models", "predict", "renderers", "train", "utils",
+    "data", "evaluate", "kernels", "losses", "metrics", "models", "predict", "renderers", "scenes",
+    "synthesis", "tools", "train", "utils",
 )  # fmt: skip
 _PUBLISHED = "checkpoints/straps_model_checkpoint.tar"
 

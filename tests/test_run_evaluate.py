@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-import data.prepare_3dpw
-import demo.open_benchmark
+import tools.prepare_3dpw
+from data.truth import read_truth, truth_path
+from evaluate import open_benchmark
 from models.body_model import BodyModel
-from models.regressed_body import regressed_silhouettes
 from predict.detectors import registry
 from predict.detectors.interface import Detection
-from predict.truth import read_truth, truth_path
 from renderers.rasteriser import Rasteriser
+from renderers.silhouettes import regressed_silhouettes
 from run_evaluate import MEAN, EvaluateOptions, evaluate, main
 from tests.evaluation_sets import (
     constant_checkpoint,
@@ -88,15 +88,15 @@ def ssp3d(tmp_path_factory, licensed_set):
 def threedpw(tmp_path_factory, licensed_set):
     source, output = (tmp_path_factory.mktemp(name) for name in ("original", "3dpw"))
     write_threedpw(source, licensed_set)
-    data.prepare_3dpw.main(data.prepare_3dpw.Options(source, output))
+    tools.prepare_3dpw.main(tools.prepare_3dpw.Options(source, output))
     return output
 
 
 @pytest.fixture
 def small_benchmark(monkeypatch, small_pictures):
     """The open benchmark in small pictures, which no option of run_evaluate.py asks for."""
-    small = partial(demo.open_benchmark.BenchmarkOptions, picture=small_pictures)
-    monkeypatch.setattr(demo.open_benchmark, "BenchmarkOptions", small)
+    small = partial(open_benchmark.BenchmarkOptions, picture=small_pictures)
+    monkeypatch.setattr(open_benchmark, "BenchmarkOptions", small)
 
 
 def _options(tmp_path, **changes) -> EvaluateOptions:

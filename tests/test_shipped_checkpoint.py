@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from data.pose_dataset import load_poses
-from data.synthesis import CameraOptions, Synthesiser
 from metrics.metrics import Metrics
 from models.body_model import read_mean_parameters
 from models.checkpoints import load_predictor, read_checkpoint
-from models.regressed_body import regressed_body, regressed_silhouettes
+from models.regressed_body import regressed_body
 from models.regressor import decode_parameters
+from renderers.silhouettes import regressed_silhouettes
+from synthesis.synthesiser import CameraOptions, Synthesiser
 from utils.paths import DEFAULT_CHECKPOINT, OPEN_POSES_VAL
 
 _PEOPLE = 48

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from augmentation.options import AugmentationOptions
 from data.pose_dataset import load_poses
-from data.synthesis import CameraOptions, Synthesiser
 from models.body_model import read_mean_parameters
 from models.checkpoints import ERROR_COVARIANCE, Predictor, load_predictor, read_checkpoint
 from models.feedback import FeedbackRegressor
 from models.refinement import CHANGE_DIMS, Refiner, parameter_errors
 from models.regressor import BodyParameters
+from synthesis.options import AugmentationOptions
+from synthesis.synthesiser import CameraOptions, Synthesiser
 from train.checkpoints import save_atomically
 from utils.cameras import fit_weak_perspective
 from utils.command_line import parse_options, run_script

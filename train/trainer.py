@@ -12,18 +12,19 @@ from torch import Generator, Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from augmentation.options import AugmentationOptions
-from data.observed_people import ObservedPairs
-from data.synthesis import Synthesiser, SyntheticBatch
 from losses.multi_task import MultiTaskLoss
 from metrics.metrics import Metrics
 from models.feedback import FeedbackRegressor
-from models.regressed_body import regressed_body, regressed_silhouettes
+from models.regressed_body import regressed_body
 from models.regressor import BodyParameters, Regressor
+from renderers.silhouettes import regressed_silhouettes
+from synthesis.observed_people import ObservedPairs
+from synthesis.options import AugmentationOptions
+from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from train.distributed import ALONE, Ranks
 from utils.devices import Precision, autocast, network_dtype
 from utils.errors import InputError
-from utils.observation import Observation
+from utils.proxy import Observation
 
 # The best epoch has the lowest sum of these, in millimetres.
 SELECTION_METRICS = ("pve_pa", "mpjpe_pa")

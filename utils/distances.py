@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.threads import in_threads
-from utils.triton_support import triton_problem
+from kernels.threads import in_threads
+from kernels.triton_support import triton_problem
 
 DISTANCE_LIMIT = 0.15  # of the crop's side
 
@@ -32,7 +32,7 @@ def signed_distances(silhouettes: Tensor) -> Tensor:
     if silhouettes.device.type == "cpu":
         return _measure_on_cpu(silhouettes)
     if silhouettes.device.type == "cuda" and triton_problem("cuda") is None:
-        from utils.distances_triton import limited_distances  # not everywhere installed
+        from kernels.distances_triton import limited_distances  # not everywhere installed
 
         return _measure_anywhere(silhouettes, limited_distances)
     return _measure_anywhere(silhouettes)

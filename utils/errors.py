@@ -1,4 +1,6 @@
-"""The one exception that means "the user can mend this"."""
+"""What goes wrong by the user's input, and what is left out because of it."""
+
+from dataclasses import dataclass
 
 
 class InputError(Exception):
@@ -7,3 +9,11 @@ class InputError(Exception):
     The message is one line that says what was found, what was expected and what to do. Scripts
     print it without a traceback and exit with a non-zero status.
     """
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A photo or a person without a result."""
+
+    name: str  # of the photo
+    reason: str

@@ -1,17 +1,18 @@
 """The proxy representation: what the network sees, in training and in predicting alike."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from utils import proxy_kernels
-from utils.buffers import BufferPool
+from kernels import proxy_numba
+from kernels.buffers import BufferPool
+from kernels.threads import in_threads
+from kernels.triton_support import triton_problem
 from utils.joints import COCO17
-from utils.threads import in_threads
-from utils.triton_support import triton_problem
 
 REFERENCE_SIZE = 256  # pixel-valued settings are given for crops of this side and scale with it
 HEATMAP_STD = 4.0  # px at REFERENCE_SIZE
@@ -55,7 +56,7 @@ def make_proxy(
     if silhouettes.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
         return _write_on_cpu(silhouettes, profiles, floor, dtype)
     if silhouettes.device.type == "cuda" and triton_problem("cuda") is None:
-        from utils.proxy_triton import write_proxy  # not everywhere installed
+        from kernels.proxy_triton import write_proxy  # not everywhere installed
 
         return write_proxy(silhouettes, profiles, floor, dtype)
     return _write_anywhere(silhouettes, profiles, floor, dtype)
@@ -91,7 +92,7 @@ def _write_on_cpu(
     halved = dtype == torch.bfloat16
     shape = (*silhouettes.shape, 1 + profiles.shape[1])
     proxy = _PROXIES.empty(shape, np.uint16 if halved else np.float32)
-    write = proxy_kernels.write_bfloat16 if halved else proxy_kernels.write_float32
+    write = proxy_numba.write_bfloat16 if halved else proxy_numba.write_float32
     masks, curves = silhouettes.contiguous().numpy(), profiles.contiguous().numpy()
     in_threads(
         lambda piece: write(proxy[piece], masks[piece], curves[piece], np.float32(floor)),
@@ -99,3 +100,36 @@ def _write_on_cpu(
     )
     result = torch.from_numpy(proxy)
     return (result.view(torch.bfloat16) if halved else result).permute(0, 3, 1, 2)
+
+
+class Observation(NamedTuple):
+    """What a detector found, or what the synthesiser rendered, of B people in their square crops.
+
+    How a network wants it is the network's own business: `proxy` is what the published one sees.
+    """
+
+    silhouettes: Tensor  # (B, S, S) bool
+    joints2d_px: Tensor  # (B, 17, 2) float32 COCO joints, pixels of the crop
+    confidence: Tensor  # (B, 17) float32 in [0, 1]; 0: not seen, and its place may be anything
+
+    @property
+    def visibility(self) -> Tensor:
+        """(B, 17) bool, which joints were seen, or guessed with some confidence."""
+        return self.confidence > 0
+
+    @property
+    def image_size(self) -> int:
+        """Side S of the crops, pixels."""
+        return self.silhouettes.shape[-1]
+
+    def proxy(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """(B, 18, S, S) silhouette and heatmaps, channels last; see `utils.proxy.make_proxy`."""
+        return make_proxy(self.silhouettes, self.joints2d_px, self.visibility, dtype)
+
+    def to(self, device: torch.device) -> "Observation":
+        """The same on a device."""
+        return Observation(*(values.to(device) for values in self))
+
+    def rows(self, index: slice | Tensor) -> "Observation":
+        """Some of the people."""
+        return Observation(*(values[index] for values in self))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.errors import InputError
-from utils.pickles import PlainUnpickler
+from utils.readers import PlainUnpickler
 
 INSTEAD = "or use --silh_from mediapipe, which needs no such file"
 # In old files, and no longer kept with the weights: the configuration gives the same numbers.

@@ -16,9 +16,9 @@ from models.regressor import INITIAL_CAMERA, PARAMETER_DIMS
 from tests.networks import NETWORKS, random_network
 from tests.observations import random_observation
 from utils.cameras import project_weak_perspective
-from utils.constants import pick
 from utils.joints import COCO17_IN_90
 from utils.rotations import rot6d_to_rotmat
+from utils.tensors import pick
 
 _OPTIONS = NETWORKS["feedback"].feedback
 

@@ -20,7 +20,7 @@ from tests.evaluation_sets import upright_pose
 from tests.networks import random_network
 from utils.cameras import norm_to_pixels, project_weak_perspective, weak_perspective_to_pinhole
 from utils.joints import COCO17_IN_90
-from utils.observation import Observation
+from utils.proxy import Observation
 from utils.rotations import axis_angle_to_rotmat
 
 _SIZE = 128

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from models.body_model import BodyModel
-from models.regressed_body import regressed_silhouettes
 from models.regressor import BodyParameters
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
@@ -16,8 +15,12 @@ from predict.pipeline import (
     silhouette_iou,
 )
 from renderers.rasteriser import Rasteriser
-from utils.cameras import project_perspective
-from utils.crops import crop_intrinsics, points_to_crops
+from renderers.silhouettes import regressed_silhouettes
+from utils.cameras import (
+    crop_intrinsics,
+    points_to_crops,
+    project_perspective,
+)
 from utils.joints import COCO17_IN_90
 from utils.proxy import make_proxy
 from utils.rotations import axis_angle_to_rotmat

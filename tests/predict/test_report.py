@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from predict.measurements import Measurements
+from metrics.measurements import Measurements
 from predict.people import Photo, Skipped
 from predict.report import Report
 from predict.results import FinishedPerson, FinishedPhoto

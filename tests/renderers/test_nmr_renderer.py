@@ -10,11 +10,11 @@ import types
 import pytest
 import torch
 
-from data.synthesis import CameraOptions, Synthesiser
 from models.body_model import read_mean_parameters
 from renderers.nmr_renderer import NmrRenderer
 from renderers.rasteriser import Rasteriser
 from renderers.torch_rasteriser import rasterise
+from synthesis.synthesiser import CameraOptions, Synthesiser
 from utils.errors import InputError
 
 _SIZE = 48

@@ -1,7 +1,7 @@
 """The rasteriser's backends against a brute-force reference, pixel by pixel.
 
 Triton's kernels run in its interpreter here, in a process of their own: it is slow, so meshes are
-small. `test_triton_rasteriser.py` has what is special about them.
+small. `tests/kernels/test_rasteriser_triton.py` has what is special about them.
 """
 
 import importlib.util
@@ -13,11 +13,11 @@ import pytest
 import torch
 import trimesh
 
+from kernels.triton_support import triton_problem
 from renderers import rasteriser as rasteriser_module
 from renderers import torch_rasteriser
 from renderers.rasteriser import Fragments, Rasteriser, choose_backend
 from tests.triton_interpreter import interpreted
-from utils.triton_support import triton_problem
 
 SIZE = 32
 TRITON = pytest.param(

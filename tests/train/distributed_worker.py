@@ -12,10 +12,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
-from data.synthesis import CameraOptions, Synthesiser, SyntheticBatch
 from losses.multi_task import LossOptions, MultiTaskLoss
 from metrics.metrics import Metrics
 from models.body_model import BodyModel, read_mean_parameters
+from synthesis.synthesiser import CameraOptions, Synthesiser, SyntheticBatch
 from tests.networks import random_network
 from train.distributed import Ranks, joined_ranks
 from train.trainer import Trainer, TrainingOptions

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from augmentation.detector import read_detector_errors
-from augmentation.options import AugmentationOptions
-from data.observed_people import ObservedPairs
-from data.synthesis import CameraOptions, Synthesiser
 from losses.multi_task import LossOptions, MultiTaskLoss
 from metrics.metrics import Metrics
 from models.body_model import BodyModel, read_mean_parameters
+from synthesis.detector_errors import read_detector_errors
+from synthesis.observed_people import ObservedPairs
+from synthesis.options import AugmentationOptions
+from synthesis.synthesiser import CameraOptions, Synthesiser
 from tests.networks import NETWORKS, random_network
 from tests.observed import made_up_rows
 from train.trainer import Trainer, TrainingOptions

@@ -5,10 +5,10 @@ from dataclasses import fields, replace
 
 import pytest
 
-from augmentation.options import AugmentationOptions
 from models.feedback import FeedbackOptions
 from models.networks import NetworkOptions
 from run_train import Options
+from synthesis.options import AugmentationOptions
 from tests.networks import NETWORKS
 from train.run_options import _RANGES, check_ranges, differences, differing_options, storable
 from utils.errors import InputError

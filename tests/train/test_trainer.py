@@ -7,13 +7,13 @@ from functools import partial
 import pytest
 import torch
 
-from augmentation.options import AugmentationOptions
-from data.observed_people import ObservedPairs
-from data.synthesis import CameraOptions, Synthesiser
 from losses.multi_task import LossOptions, MultiTaskLoss
 from models.body_model import read_mean_parameters
 from models.checkpoints import load_predictor
 from models.regressed_body import regressed_body
+from synthesis.observed_people import ObservedPairs
+from synthesis.options import AugmentationOptions
+from synthesis.synthesiser import CameraOptions, Synthesiser
 from tests.networks import NETWORKS, random_network, stored_options
 from tests.observations import random_observation
 from tests.observed import made_up_rows

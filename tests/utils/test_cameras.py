@@ -5,11 +5,11 @@ from utils.cameras import (
     norm_to_pixels,
     perspective_intrinsics,
     pixels_to_norm,
+    points_from_crops,
     project_perspective,
     project_weak_perspective,
     weak_perspective_to_pinhole,
 )
-from utils.crops import points_from_crops
 
 
 def test_edges_of_the_image_are_minus_one_and_one():

@@ -1,14 +1,15 @@
 import torch
 
-from utils.cameras import perspective_intrinsics, project_perspective
-from utils.crops import (
+from utils.cameras import (
     boxes_of_bodies,
     boxes_of_points,
     boxes_of_silhouettes,
     crop_intrinsics,
     cut_silhouettes,
+    perspective_intrinsics,
     points_from_crops,
     points_to_crops,
+    project_perspective,
     square_crops,
 )
 

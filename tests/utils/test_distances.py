@@ -78,7 +78,7 @@ def test_plain_torch_measures_what_opencv_measures(size):
 
 @pytest.mark.parametrize(("size", "reach"), [(32, 6), (96, 15)])
 def test_triton_measures_what_plain_torch_measures(size, reach):
-    kernels = pytest.importorskip("utils.distances_triton", reason="triton is not installed")
+    kernels = pytest.importorskip("kernels.distances_triton", reason="triton is not installed")
     silhouettes = _blobs(size)[[0, 7, -1]]
     found = interpreted(kernels.limited_distances, silhouettes, reach)
     expected = limited_distances_anywhere(silhouettes, reach)

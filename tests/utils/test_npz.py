@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from utils.errors import InputError
-from utils.npz import read_npz, read_rows
+from utils.readers import read_npz, read_rows
 
 
 def test_what_is_asked_for_is_read(tmp_path):

@@ -3,8 +3,11 @@
 import torch
 
 from tests.observations import random_observation
-from utils.observation import Observation
-from utils.proxy import PROXY_CHANNELS, make_proxy
+from utils.proxy import (
+    PROXY_CHANNELS,
+    Observation,
+    make_proxy,
+)
 
 
 def test_a_joint_is_seen_where_there_is_any_confidence():

@@ -85,7 +85,7 @@ def test_the_compiled_writer_writes_what_plain_torch_computes(dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_triton_writer_writes_what_plain_torch_computes(dtype):
-    proxy_triton = pytest.importorskip("utils.proxy_triton", reason="triton is not installed")
+    proxy_triton = pytest.importorskip("kernels.proxy_triton", reason="triton is not installed")
     silhouettes, joints, visibility = _people(19, batch=2)  # 361 pixels: the last block is not full
     profiles = proxy._gaussian_profiles(joints, visibility, 19)
     found = interpreted(proxy_triton.write_proxy, silhouettes, profiles, _FLOOR, dtype)

@@ -1,0 +1,204 @@
+"""The open benchmark: rendered photos of people whose shape and pose training has never seen.
+
+Poses come from `open_poses_val.npz`, shapes are drawn as training draws them, with another seed;
+clothes, skin, place, light and camera vary. Pictures are made by `scenes.random_people`. Person
+number i depends on the seed and on i alone, so that a larger benchmark begins with the smaller one,
+and the same code on the same machine makes the same files.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.pose_dataset import PoseData, load_poses
+from data.truth import TRUTH_ENDING, truth_path
+from metrics.measurements import measure
+from models.body_model import read_mean_parameters
+from scenes.picture_options import PictureOptions
+from scenes.random_people import Scene, draw_scene, neutral_body, photograph_scene
+from synthesis.options import AugmentationOptions
+from synthesis.synthesiser import CameraOptions, Synthesiser, SyntheticBatch
+from tools.build_demo import JPEG_QUALITY, save_truth
+from utils.errors import InputError
+from utils.images import write_image
+from utils.paths import OPEN_POSES_VAL
+
+VERSION = 1  # to be raised when the pictures change: older folders are then made anew
+MANIFEST = "manifest.json"
+LARGEST_COUNT = 1000  # people; more would repeat poses often
+SYNTHESIS_BATCH = 50  # people synthesised together, so that numbers do not depend on options
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """Which people are made."""
+
+    count: int = 300  # people
+    seed: int = 7919  # of everything; training and validation draw from others
+    betas_std: float = 1.5  # per component, around the mean shape, as in training
+    poses: Path = OPEN_POSES_VAL  # to draw from
+    picture: PictureOptions = PictureOptions()
+
+
+def build_benchmark(
+    folder: Path,
+    options: BenchmarkOptions = BenchmarkOptions(),
+    workers: int = 1,
+    progress: Callable[[], Any] = lambda: None,
+) -> list[Path]:
+    """Makes the people that are not in the folder yet.
+
+    Args:
+        folder: for photos (`person_0000.jpg`), truths (`person_0000_truth.npz`, see
+            `data.truth`) and the manifest, which says what they were made from. A folder made
+            from something else is made anew.
+        options: which people.
+        workers: processes that render; 1 renders in this one.
+        progress: called after each person who had to be made.
+
+    Returns:
+        The photos of `count` people, in order.
+
+    Raises:
+        InputError: `count` is out of range, or the folder holds other files.
+    """
+    if not 1 <= options.count <= LARGEST_COUNT:
+        raise InputError(f"count is {options.count}; expected 1 to {LARGEST_COUNT} people")
+    _prepare_folder(folder, manifest_of(options))
+    photos = [folder / f"person_{index:04d}.jpg" for index in range(options.count)]
+    missing = [index for index, photo in enumerate(photos) if not _is_whole(photo)]
+    for _ in in_processes(partial(make_person, folder, options=options), missing, workers):
+        progress()
+    return photos
+
+
+def in_processes(make: Callable, items: Sequence, workers: int) -> Iterator:
+    """What `make` gives for each item, in order; one worker is this process itself."""
+    if workers == 1 or len(items) < 2:
+        yield from map(make, items)
+        return
+    # Spawned, not forked: torch's threads do not survive a fork.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(make, items)
+
+
+def missing_people(folder: Path, options: BenchmarkOptions) -> int:
+    """How many people `build_benchmark` would have to make."""
+    if read_manifest(folder) != manifest_of(options):
+        return options.count
+    photos = (folder / f"person_{index:04d}.jpg" for index in range(options.count))
+    return sum(not _is_whole(photo) for photo in photos)
+
+
+def manifest_of(options: BenchmarkOptions) -> dict[str, Any]:
+    """What the pictures depend on, but for their number."""
+    left_out = ("count", "poses", "picture")  # poses are told by what their file holds
+    made_from = {name: value for name, value in asdict(options).items() if name not in left_out}
+    return {
+        "version": VERSION,
+        **made_from,
+        **_made_like(options.picture),
+        "body_hash": neutral_body().identity["hash"],
+        "poses_hash": hashlib.sha256(options.poses.read_bytes()).hexdigest()[:16],
+    }
+
+
+def _made_like(picture: PictureOptions) -> dict[str, Any]:
+    """A picture's size, and its effort only where it is not the usual, as in older manifests."""
+    size = [picture.width, picture.height]
+    usual = asdict(PictureOptions(*size))
+    return {"picture": size, **{n: v for n, v in asdict(picture).items() if v != usual[n]}}
+
+
+def _prepare_folder(folder: Path, manifest: dict[str, Any]) -> None:
+    found = read_manifest(folder)
+    if found == manifest:
+        return
+    if found is None and folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder} holds other files than a benchmark; choose another folder")
+    for ending in (".jpg", TRUTH_ENDING, ".part.npz"):
+        for path in folder.glob(f"person_????*{ending}"):
+            path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_manifest(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Says in the folder what its files are made from."""
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """What the folder's files were made from; None where nothing says so."""
+    try:
+        return json.loads((folder / MANIFEST).read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / MANIFEST} cannot be read; delete {folder}") from error
+
+
+def _is_whole(photo: Path) -> bool:
+    return photo.is_file() and truth_path(photo).is_file()
+
+
+def make_person(folder: Path, index: int, options: BenchmarkOptions) -> None:
+    """Renders a person and writes photo and truth; neither is ever half there."""
+    scene, picture = photograph_person(index, options)
+    photo = folder / f"person_{index:04d}.jpg"
+    part = folder / f"person_{index:04d}.part.npz"
+    faces = neutral_body().faces.numpy()
+    save_truth(part, scene.figure, neutral_body(), measure(scene.figure.rest, faces))
+    os.replace(part, truth_path(photo))
+    write_image(photo, picture, JPEG_QUALITY)
+
+
+def photograph_person(index: int, options: BenchmarkOptions) -> tuple[Scene, np.ndarray]:
+    """A person by number and their photo, (H, W, 3) uint8 RGB."""
+    generator = np.random.default_rng([options.seed, index])
+    poses = _read_once(options.poses)
+    scene = draw_scene(poses, options.betas_std, generator, options.picture)
+    return scene, photograph_scene(scene, options.seed + 1000 * index)
+
+
+@lru_cache(maxsize=1)
+def _read_once(poses: Path) -> PoseData:
+    return load_poses(poses)
+
+
+def synthesised_people(
+    poses: torch.Tensor,
+    betas: torch.Tensor,
+    image_size: int,
+    augmentation: AugmentationOptions | None,
+    seed: int,
+) -> Iterator[SyntheticBatch]:
+    """The people's proxies straight from their truth, as training makes them; always on the CPU.
+
+    Args:
+        poses: (N, 72) axis-angle, camera frame, rad.
+        betas: (N, 10) of the neutral open body.
+        image_size: side of the crop, pixels; the views drawn do not depend on it.
+        augmentation: detector errors and varied views; None for perfect proxies.
+        seed: of the augmentation.
+
+    Yields:
+        Batches of `SYNTHESIS_BATCH` people.
+    """
+    synthesiser = Synthesiser(
+        neutral_body(), read_mean_parameters("open").betas, image_size, CameraOptions()
+    )
+    for start in range(0, len(poses), SYNTHESIS_BATCH):
+        piece = slice(start, start + SYNTHESIS_BATCH)
+        generator = torch.Generator().manual_seed(seed + start)
+        yield synthesiser(poses[piece], augmentation, generator, betas[piece])

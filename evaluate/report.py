@@ -1,0 +1,242 @@
+"""What an evaluation leaves behind: a summary with intervals, a table and a line per frame."""
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluate.evaluator import Outcome
+from metrics.bootstrap import Intervals, bootstrap_means, bootstrap_medians
+
+# Metrics in the order of the table: what they are called and how many decimals are shown.
+METRICS = {
+    "pve_t_sc": ("PVE-T-SC (mm)", 2),
+    "pve_t": ("PVE-T (mm)", 1),
+    "pve_pa": ("PVE-PA (mm)", 1),
+    "pve_sc": ("PVE-SC (mm)", 1),
+    "pve": ("PVE (mm)", 1),
+    "mpjpe_pa": ("MPJPE-PA (mm)", 1),
+    "mpjpe_sc": ("MPJPE-SC (mm)", 1),
+    "mpjpe": ("MPJPE (mm)", 1),
+    "height_error": ("height error (cm)", 1),
+    "chest_error": ("chest girth error (cm)", 1),
+    "waist_error": ("waist girth error (cm)", 1),
+    "hips_error": ("hip girth error (cm)", 1),
+    "chest_error_with_height": ("chest girth error, with height (cm)", 1),
+    "waist_error_with_height": ("waist girth error, with height (cm)", 1),
+    "hips_error_with_height": ("hip girth error, with height (cm)", 1),
+    "silhouette_iou": ("silhouette IoU", 3),
+    "joints2d_l2": ("joints 2D (px of 256)", 2),
+    "pose_mse": ("pose MSE", 4),
+    "shape_mse": ("shape MSE", 3),
+}
+# Whose median stands in a row of its own below the mean: a few people turned round by a detector
+# move the mean a lot.
+MEDIANS = {"mpjpe_pa": ("MPJPE-PA, median (mm)", 1)}
+SHAPE_METRIC = "pve_t_sc"
+THIRDS = ("thin", "average", "heavy")
+HIGHER_IS_BETTER = frozenset({"silhouette_iou"})
+
+Results = dict[str, Sequence[Outcome]]  # by source of proxies; all of the same frames in order
+
+
+def summarise(results: Results, bmis: Sequence[float], seed: int) -> dict[str, Any]:
+    """Means and medians with 95 % bootstrap intervals, over all whom a source found and over the
+    common ones.
+
+    Args:
+        results: outcomes by source.
+        bmis: true body-mass index of each frame.
+        seed: of the bootstrap.
+
+    Returns:
+        Numbers, strings, lists and dictionaries. `sources` holds for each source how many were
+        found and why others were not, and the metrics over those found. `common` holds the same
+        metrics over the frames in which every source found the person.
+    """
+    count = len(bmis)
+    common = [row for row in range(count) if not any(r[row].problem for r in results.values())]
+    return {
+        "people": count,
+        "sources": {
+            name: {
+                **_detection(outcomes),
+                **_averages(outcomes, bmis, range(count), seed),
+            }
+            for name, outcomes in results.items()
+        },
+        "common": {
+            "people": len(common),
+            "sources": {
+                name: _averages(outcomes, bmis, common, seed) for name, outcomes in results.items()
+            },
+        },
+    }
+
+
+def _detection(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    problems = Counter(outcome.problem for outcome in outcomes if outcome.problem)
+    found = len(outcomes) - problems.total()
+    return {
+        "found": found,
+        "detection_rate": found / len(outcomes),
+        "problems": dict(problems.most_common()),
+    }
+
+
+def _averages(
+    outcomes: Sequence[Outcome], bmis: Sequence[float], rows: Sequence[int], seed: int
+) -> dict[str, Any]:
+    """Metrics over some rows, and the shape metric over thirds of ALL rows by true BMI."""
+    names = [name for name in METRICS if any(name in outcome.values for outcome in outcomes)]
+    values = np.array(
+        [[outcomes[row].values.get(name, math.nan) for name in names] for row in rows]
+    ).reshape(len(rows), len(names))
+    groups = [outcomes[row].frame.group for row in rows]
+    means = _intervals(bootstrap_means(values, groups, seed), "mean")
+    averages: dict[str, Any] = {"metrics": dict(zip(names, means, strict=True))}
+    medians = [name for name in MEDIANS if name in names]
+    if medians:
+        columns = values[:, [names.index(name) for name in medians]]
+        found = _intervals(bootstrap_medians(columns, groups, seed), "median")
+        averages["medians"] = dict(zip(medians, found, strict=True))
+    if SHAPE_METRIC in names and len(bmis) >= len(THIRDS):
+        column = values[:, names.index(SHAPE_METRIC)]
+        averages[f"{SHAPE_METRIC}_by_bmi"] = _by_bmi(column, groups, bmis, rows, seed)
+    return averages
+
+
+def _by_bmi(
+    values: np.ndarray,
+    groups: Sequence[str],
+    bmis: Sequence[float],
+    rows: Sequence[int],
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Means of values and groups (N,) of some rows, by the thirds of ALL rows."""
+    limits = np.quantile(bmis, [1 / 3, 2 / 3])
+    third = np.searchsorted(limits, [bmis[row] for row in rows])
+    thirds = []
+    for index, name in enumerate(THIRDS):
+        inside = np.flatnonzero(third == index)
+        found = bootstrap_means(values[inside, None], [groups[row] for row in inside], seed)
+        (interval,) = _intervals(found, "mean")
+        bounds = (None, *(round(float(limit), 2) for limit in limits), None)
+        thirds.append(
+            {"third": name, "bmi_from": bounds[index], "bmi_to": bounds[index + 1], **interval}
+        )
+    return thirds
+
+
+def _intervals(found: Intervals, average: str) -> list[dict[str, Any]]:
+    """One dictionary a column; unknown numbers are None, which JSON knows."""
+    return [
+        {
+            average: _known(found.estimate[column]),
+            "low": _known(found.low[column]),
+            "high": _known(found.high[column]),
+            "count": int(found.count[column]),
+        }
+        for column in range(len(found.estimate))
+    ]
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def tables_of(summary: dict[str, Any]) -> str:
+    """The summary in Markdown: everybody found, and, where some were not, the common people too."""
+    people, sources = summary["people"], summary["sources"]
+    found = [f"{source['found']} of {people}" for source in sources.values()]
+    text = _table(f"{people} people", sources, [("found", found)])
+    common = summary["common"]
+    if common["people"] == people:
+        return text
+    problems = "\n".join(
+        f"- {name}: {reason} ({count})"
+        for name, source in sources.items()
+        for reason, count in source["problems"].items()
+    )
+    if common["people"]:
+        title = f"the {common['people']} people found by all"
+        text += f"\n\n{_table(title, common['sources'], [])}"
+    return f"{text}\n\nNot found:\n{problems}"
+
+
+def _table(
+    title: str, sources: dict[str, dict[str, Any]], first_rows: list[tuple[str, list[str]]]
+) -> str:
+    rows = [(title, list(sources)), *first_rows]
+    averages = list(sources.values())
+    for name, wording in METRICS.items():
+        rows += _row(*wording, [source["metrics"].get(name) for source in averages], "mean")
+        if name in MEDIANS:
+            medians = [source.get("medians", {}).get(name) for source in averages]
+            rows += _row(*MEDIANS[name], medians, "median")
+    label, digits = METRICS[SHAPE_METRIC]
+    for index in range(len(THIRDS)):
+        thirds = [source.get(f"{SHAPE_METRIC}_by_bmi", {index: None})[index] for source in averages]
+        bounds = next((f"{third['third']}: {_bounds(third)}" for third in thirds if third), "")
+        rows += _row(f"{label}, {bounds}", digits, thirds, "mean")
+    return _markdown([[name, *cells] for name, cells in rows])
+
+
+def _row(
+    label: str, digits: int, intervals: list[dict[str, Any] | None], average: str
+) -> list[tuple[str, list[str]]]:
+    """The row of a metric, none where no source has it."""
+    if not any(intervals):
+        return []
+    return [(label, [_cell(interval, digits, average) for interval in intervals])]
+
+
+def _bounds(third: dict[str, Any]) -> str:
+    low, high = third["bmi_from"], third["bmi_to"]
+    if low is None:
+        return f"BMI up to {high:.1f}"
+    return f"BMI over {low:.1f}" if high is None else f"BMI {low:.1f} to {high:.1f}"
+
+
+def _cell(interval: dict[str, Any] | None, digits: int, average: str) -> str:
+    if interval is None or interval[average] is None:
+        return "-"
+    middle, low, high = (f"{interval[key]:.{digits}f}" for key in (average, "low", "high"))
+    return f"{middle} ({low} to {high})"
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def write_frames(path: Path, results: Results, bmis: Sequence[float]) -> None:
+    """Writes a CSV file with a line for every frame and source."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["source", "name", "group", "gender", "bmi", "problem", *METRICS])
+        for source, outcomes in results.items():
+            for outcome, bmi in zip(outcomes, bmis, strict=True):
+                frame = outcome.frame
+                values = [outcome.values.get(name, math.nan) for name in METRICS]
+                writer.writerow(
+                    [source, frame.name, frame.group, frame.gender, f"{bmi:.3f}", outcome.problem]
+                    + ["" if math.isnan(value) else f"{value:.6g}" for value in values]
+                )
+
+
+def worst_rows(outcomes: Sequence[Outcome], metric: str, count: int) -> list[int]:
+    """Rows of the frames with the worst values of a metric, the worst first."""
+    known = [
+        row
+        for row, each in enumerate(outcomes)
+        if not math.isnan(each.values.get(metric, math.nan))
+    ]
+    better = 1 if metric in HIGHER_IS_BETTER else -1
+    return sorted(known, key=lambda row: better * outcomes[row].values[metric])[:count]

@@ -1,0 +1,133 @@
+"""Pictures of the people on whom a prediction went wrong most."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+
+from evaluate.evaluator import Evaluator, Outcome, Prediction
+from predict.pictures import draw_tpose
+from renderers.overlay import BodyRenderer, draw_body
+from utils.cameras import crop_intrinsics
+from utils.proxy import (
+    REFERENCE_SIZE,
+    Observation,
+)
+
+CAPTION_HEIGHT = 22  # px
+GREY, WHITE, BLACK = 200, 250, 20
+BOTH_COLOUR, MISSED_COLOUR, EXTRA_COLOUR = (190, 190, 190), (40, 110, 230), (230, 90, 40)
+JOINT_COLOUR = (255, 200, 40)
+
+
+class WorstCaseDrawer:
+    """Draws a row of pictures for each person.
+
+    From the left: the predicted body over the photo; what the network saw; the silhouettes (grey:
+    right, blue: missed, red: too much); the true and the predicted shape in the T-pose.
+
+    Args:
+        evaluator: that made the predictions.
+    """
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        """Prepares renderers that run anywhere."""
+        self._evaluator = evaluator
+        faces = (evaluator.truth.faces, evaluator.predictor.body_model.faces)
+        self._true_renderer, self._renderer = (
+            BodyRenderer(each.cpu().numpy(), "own") for each in faces
+        )
+
+    def sheet(
+        self,
+        outcomes: Sequence[Outcome],
+        prediction: Prediction,
+        photos: Sequence[np.ndarray | None],
+    ) -> np.ndarray:
+        """One row a person.
+
+        Args:
+            outcomes: of B people.
+            prediction: of the same people.
+            photos: (H, W, 3) uint8 RGB each; None where the proxy was made without one.
+
+        Returns:
+            (B * 278, 5 * 256, 3) uint8 RGB.
+        """
+        silhouettes = self._evaluator.predicted_silhouettes(prediction)
+        rows = []
+        for index, (outcome, photo) in enumerate(zip(outcomes, photos, strict=True)):
+            row = [
+                self._overlay(prediction, index, photo),
+                _picture_of_proxy(prediction.observation.rows(slice(index, index + 1))),
+                _compared(prediction, silhouettes, index),
+                _front(self._true_renderer, prediction.people.vertices_tpose[index]),
+                _front(self._renderer, prediction.bodies.vertices_tpose[index]),
+            ]
+            rows += [_caption(outcome, REFERENCE_SIZE * len(row)), np.concatenate(row, axis=1)]
+        return np.concatenate(rows)
+
+    def _overlay(self, prediction: Prediction, index: int, photo: np.ndarray | None) -> np.ndarray:
+        crop = prediction.view.crops[index : index + 1].cpu()
+        bodies = prediction.bodies
+        cam_k = crop_intrinsics(bodies.cam_k[index : index + 1].cpu(), crop, REFERENCE_SIZE)
+        vertices_cam = (bodies.vertices[index] + bodies.cam_t[index]).cpu().numpy()
+        canvas = np.full((REFERENCE_SIZE, REFERENCE_SIZE, 3), GREY, np.uint8)
+        if photo is not None:
+            canvas = _cut(photo, crop[0].numpy())
+        return draw_body(canvas, self._renderer, vertices_cam, cam_k[0].numpy())
+
+
+def _cut(photo: np.ndarray, crop: np.ndarray) -> np.ndarray:
+    """The reference crop of a photo."""
+    scale = REFERENCE_SIZE / crop[2]
+    corner = crop[:2] - crop[2] / 2
+    # cv2 counts from the centre of the first pixel, we from its edge.
+    shift = -scale * corner + (scale - 1) / 2
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    return cv2.warpAffine(
+        photo, matrix, (REFERENCE_SIZE, REFERENCE_SIZE), flags=cv2.INTER_LINEAR,
+        borderValue=(GREY, GREY, GREY),
+    )  # fmt: skip
+
+
+def _picture_of_proxy(observation: Observation) -> np.ndarray:
+    """One person's silhouette in grey and heatmaps in colour."""
+    channels = observation.proxy()[0].cpu().numpy()
+    joints = channels[1:].max(axis=0)[..., None]
+    picture = BLACK + (GREY - BLACK) * channels[0][..., None] * np.ones(3)
+    picture = picture * (1 - joints) + np.array(JOINT_COLOUR) * joints
+    size = (REFERENCE_SIZE, REFERENCE_SIZE)
+    return cv2.resize(picture.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+
+
+def _compared(prediction: Prediction, silhouettes: torch.Tensor, index: int) -> np.ndarray:
+    """True and predicted silhouette on one another."""
+    pred = silhouettes[index].cpu().numpy()
+    true = prediction.view.silhouettes
+    true = pred if true is None else true[index].cpu().numpy()
+    picture = np.full((*pred.shape, 3), BLACK, np.uint8)
+    for where, colour in (
+        (true & pred, BOTH_COLOUR), (true & ~pred, MISSED_COLOUR), (pred & ~true, EXTRA_COLOUR)
+    ):  # fmt: skip
+        picture[where] = colour
+    return picture
+
+
+def _front(renderer: BodyRenderer, vertices_tpose: torch.Tensor) -> np.ndarray:
+    both = draw_tpose(renderer, vertices_tpose.cpu().numpy())
+    front = np.ascontiguousarray(both[:, : both.shape[0]])
+    return cv2.resize(front, (REFERENCE_SIZE, REFERENCE_SIZE), interpolation=cv2.INTER_AREA)
+
+
+def _caption(outcome: Outcome, width: int) -> np.ndarray:
+    line = np.full((CAPTION_HEIGHT, width, 3), WHITE, np.uint8)
+    shown = ("pve_pa", "mpjpe_pa", "pve_t_sc", "silhouette_iou")
+    values = (f"{name} {outcome.values[name]:.3g}" for name in shown if name in outcome.values)
+    text = f"{outcome.frame.name}:  {',  '.join(values)}"
+    cv2.putText(
+        line, text, (6, CAPTION_HEIGHT - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (BLACK,) * 3, 1,
+        cv2.LINE_AA,
+    )  # fmt: skip
+    return line

@@ -1,0 +1,164 @@
+"""Draws keep to their options; applying is deterministic and does what was drawn."""
+
+import pytest
+import torch
+
+from synthesis.body import draw_betas, draw_vertex_noise
+from synthesis.camera import (
+    NearCamera,
+    apply_near_camera,
+    apply_truncation,
+    draw_camera_shift,
+    draw_crop_variation,
+    draw_near_camera,
+    draw_truncation,
+)
+from synthesis.corruption import (
+    Corruption,
+    choose_published,
+    corrupt_joints,
+    corrupted_silhouettes,
+    count_errors,
+    draw_corruption,
+)
+from synthesis.options import AugmentationOptions
+from utils.joints import PARTS
+
+_MANY = 20_000
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def test_normal_betas_have_the_mean_and_spread_asked_for(generator):
+    mean = torch.linspace(-2, 2, 10)
+    betas = draw_betas(AugmentationOptions(betas_std=1.5), mean, _MANY, generator)
+    torch.testing.assert_close(betas.mean(0), mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(betas.std(0), torch.full((10,), 1.5), atol=0.05, rtol=0)
+
+
+def test_uniform_betas_fill_their_range(generator):
+    options = AugmentationOptions(betas_distribution="uniform", betas_range=3.0)
+    betas = draw_betas(options, torch.ones(10), _MANY, generator)
+    assert -2 <= betas.min() < -1.99
+    assert 3.99 < betas.max() <= 4
+
+
+def test_vertex_noise_is_in_the_image_plane(generator):
+    noise = draw_vertex_noise(AugmentationOptions(vertex_noise=0.01), 4, 1000, generator)
+    assert noise.shape == (4, 1000, 2)
+    assert 0.0099 < noise.abs().max() <= 0.01
+
+
+def test_camera_and_crop_ranges(generator):
+    options = AugmentationOptions()
+    shift = draw_camera_shift(options, _MANY, generator)
+    assert shift[:, :2].std().item() == pytest.approx(0.05, abs=0.002)
+    assert 4.99 < shift[:, 2].abs().max() <= 5
+    variation = draw_crop_variation(options, _MANY, generator)
+    assert 0.199 < variation.scale.abs().max() <= 0.2
+    assert 4.99 / 256 < variation.shift.abs().max() <= 5 / 256
+
+
+def test_truncation_cuts_one_side_as_often_as_asked(generator):
+    options = AugmentationOptions(truncate=0.3, truncate_most=0.5)
+    cuts = draw_truncation(options, _MANY, generator)
+    assert ((cuts > 0).sum(1) <= 1).all()
+    assert (cuts > 0).any(1).float().mean().item() == pytest.approx(0.3, abs=0.02)
+    assert 0.49 < cuts.max() <= 0.5
+    assert not draw_truncation(AugmentationOptions(), 100, generator).any()
+
+
+def test_applying_truncation_by_hand():
+    # A quarter off the bottom of a box 40 high: y1 goes from 60 to 50.
+    boxes = apply_truncation(torch.tensor([[10.0, 20, 30, 60]]), torch.tensor([[0, 0, 0, 0.25]]))
+    assert boxes.tolist() == [[10, 20, 30, 50]]
+
+
+def test_corruption_happens_as_often_as_asked(generator):
+    options = AugmentationOptions(joint_dropout=0.2)
+    drawn = draw_corruption(options, _MANY, generator)
+    expected = torch.tensor([0] + [getattr(options, f"remove_{part}") for part in PARTS[1:]])
+    torch.testing.assert_close(drawn.removed_parts.float().mean(0), expected, atol=0.01, rtol=0)
+    assert drawn.dropped_joints.float().mean().item() == pytest.approx(0.2, abs=0.01)
+    sides = drawn.boxes[:, 2:] - drawn.boxes[:, :2]
+    occluded = sides[:, 0] > 0
+    assert occluded.float().mean().item() == pytest.approx(0.5, abs=0.02)
+    torch.testing.assert_close(sides[occluded], torch.full_like(sides[occluded], 48 / 256))
+    centres = (drawn.boxes[:, 2:] + drawn.boxes[:, :2]) / 2
+    assert centres.min() >= 0.35
+    assert centres.max() <= 0.65
+    assert 0.99 * 8 / 256 < drawn.joint_shift.abs().max() <= 8 / 256
+
+
+def _nothing(batch: int) -> Corruption:
+    return Corruption(
+        torch.zeros(batch, 7, dtype=torch.bool),
+        torch.full((batch, 4), 0.5),
+        torch.zeros(batch, 17, 2),
+        torch.zeros(batch, 17, dtype=torch.bool),
+    )
+
+
+def test_removing_parts_and_clearing_a_box_by_hand():
+    parts = torch.tensor([1, 2, 0, 6], dtype=torch.uint8).repeat(2, 4, 1)  # (2, 4, 4) columns
+    corruption = _nothing(2)
+    corruption.removed_parts[0, 2] = True
+    corruption.boxes[1] = torch.tensor([0.5, 0.25, 1.0, 0.75])  # columns 2, 3 of rows 1, 2
+    found = corrupted_silhouettes(parts, corruption).int()
+    assert found[0].tolist() == [[1, 0, 0, 1]] * 4
+    assert found[1].tolist() == [[1, 1, 0, 1], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 1]]
+    assert torch.equal(corrupted_silhouettes(parts, _nothing(2)), parts > 0)
+
+
+def test_moving_and_losing_joints_leaves_the_originals_alone():
+    joints, visibility = torch.full((1, 17, 2), 10.0), torch.ones(1, 17, dtype=torch.bool)
+    corruption = _nothing(1)
+    corruption.joint_shift[0, 3] = torch.tensor([0.01, -0.02])
+    corruption.dropped_joints[0, 5] = True
+    moved, visible = corrupt_joints(joints, visibility, corruption, 200)
+    torch.testing.assert_close(moved[0, 3], torch.tensor([12.0, 6]))
+    assert not visible[0, 5]
+    assert visible.sum() == 16
+    assert (joints == 10).all()
+    assert visibility.all()
+
+
+def test_near_cameras_keep_to_their_distances(generator):
+    options = AugmentationOptions(near=0.3, near_distances=(2.0, 8.0))
+    camera = draw_near_camera(options, _MANY, generator)
+    assert camera.near.float().mean().item() == pytest.approx(0.3, abs=0.02)
+    assert 2 <= camera.distance.min() < 2.01
+    assert 7.9 < camera.distance.max() <= 8 + 1e-4
+    # The inverse is uniform from 1/8 to 1/2: half of the people lie nearer than 1 / (5 / 16).
+    assert camera.distance.median().item() == pytest.approx(3.2, rel=0.02)
+
+
+def test_a_near_camera_changes_the_distance_alone():
+    cam_t = torch.tensor([[0.1, 0.2, 42.0], [0.3, 0.4, 40.0]])
+    moved = apply_near_camera(
+        cam_t, NearCamera(torch.tensor([True, False]), torch.tensor([3.0, 4.0]))
+    )
+    assert torch.equal(moved, torch.tensor([[0.1, 0.2, 3.0], [0.3, 0.4, 40.0]]))
+
+
+def test_errors_are_shared_out_in_order():
+    """Of 10 people the first 4 have measured errors, 3 more the published ones, the last none."""
+    assert count_errors(AugmentationOptions(), 10) == (0, 10)
+    options = AugmentationOptions(corrupt=0.7, detector="mediapipe", detector_share=0.4)
+    assert count_errors(options, 10) == (4, 7)
+    published = choose_published(options, 10, torch.device("cpu"))
+    assert published.tolist() == [False] * 4 + [True] * 3 + [False] * 3
+    # Who has measured errors has some, even where fewer people should have any.
+    few = AugmentationOptions(corrupt=0.2, detector="mediapipe", detector_share=0.4)
+    assert count_errors(few, 10) == (4, 4)
+
+
+def test_spared_people_have_no_published_errors(generator):
+    options = AugmentationOptions(corrupt=0.5, joint_dropout=0.5)
+    drawn = draw_corruption(options, 1000, generator)
+    for values in (drawn.removed_parts, drawn.boxes, drawn.joint_shift, drawn.dropped_joints):
+        assert values[:500].any()
+        assert not values[500:].any()

@@ -1,0 +1,194 @@
+"""Synthesis: targets fit inputs, batches do not mix, and photos take the same path."""
+
+import math
+
+import pytest
+import torch
+
+from models.body_model import read_mean_parameters
+from renderers.rasteriser import Rasteriser
+from synthesis.detector_errors import read_detector_errors
+from synthesis.options import AugmentationOptions
+from synthesis.synthesiser import CameraOptions, Synthesiser
+from utils.cameras import (
+    boxes_of_silhouettes,
+    cut_silhouettes,
+    perspective_intrinsics,
+    points_to_crops,
+    project_perspective,
+    square_crops,
+)
+from utils.joints import COCO17_IN_90
+from utils.paths import DETECTOR_ERRORS
+from utils.proxy import make_proxy
+from utils.rotations import axis_angle_to_rotmat
+
+_SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def synthesiser(body_model):
+    mean_betas = read_mean_parameters("open").betas
+    return Synthesiser(body_model, mean_betas, _SIZE, CameraOptions())
+
+
+def _poses(count: int) -> torch.Tensor:
+    poses = torch.randn(count, 72, generator=torch.Generator().manual_seed(1)) * 0.2
+    poses[:, :3] = torch.tensor([math.pi, 0, 0])  # upright, seen from the front
+    return poses
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_without_augmentation_the_person_fills_the_crop(synthesiser):
+    observation, target = synthesiser(_poses(3), None, _generator())
+    boxes = boxes_of_silhouettes(target["silhouettes"])
+    longer = (boxes[:, 2:] - boxes[:, :2]).amax(1)
+    torch.testing.assert_close(longer, torch.full((3,), _SIZE / 1.2), atol=1.5, rtol=0)
+    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
+    torch.testing.assert_close(centres, torch.full((3, 2), _SIZE / 2), atol=1.0, rtol=0)
+    assert torch.equal(observation.silhouettes, target["silhouettes"])
+    assert torch.equal(observation.joints2d_px, target["joints2d_px"])
+    assert torch.equal(observation.confidence, torch.ones(3, 17))
+    assert target["visibility"].all()
+
+
+def test_upright_people_are_upright_in_the_picture(synthesiser):
+    target = synthesiser(_poses(3), None, _generator()).target
+    nose, ankles = target["joints2d_px"][:, 0, 1], target["joints2d_px"][:, 15:, 1]
+    assert (nose[:, None] < ankles).all()
+
+
+def test_heatmaps_peak_at_the_joints_and_joints_lie_on_the_body(synthesiser):
+    observation, target = synthesiser(_poses(4), None, _generator())
+    peaks = observation.proxy()[:, 1:].flatten(2).argmax(-1)
+    peaks = torch.stack([peaks % _SIZE, peaks // _SIZE], dim=-1) + 0.5
+    assert (peaks - target["joints2d_px"]).abs().max() <= 0.5
+    columns, rows = target["joints2d_px"].long().unbind(-1)
+    people = torch.arange(4)[:, None]
+    on_body = target["silhouettes"][people, rows, columns]
+    assert on_body.float().mean() > 0.95
+
+
+def test_a_batch_is_its_samples_one_by_one(synthesiser):
+    poses = _poses(3)
+    betas = torch.randn(3, 10, generator=_generator())
+    together = synthesiser(poses, None, _generator(), betas=betas)
+    for index in range(3):
+        part = slice(index, index + 1)
+        alone = synthesiser(poses[part], None, _generator(), betas=betas[part])
+        assert (together.observation.proxy()[part] - alone.observation.proxy()).abs().mean() < 1e-4
+        torch.testing.assert_close(
+            together.target["vertices"][part], alone.target["vertices"], atol=1e-5, rtol=0
+        )
+
+
+def test_same_numbers_same_batch_and_targets_stay_uncorrupted(synthesiser):
+    options = AugmentationOptions(joint_dropout=0.2, truncate=0.5)
+    first = synthesiser(_poses(4), options, _generator())
+    second = synthesiser(_poses(4), options, _generator())
+    assert torch.equal(first.observation.proxy(), second.observation.proxy())
+    clean = synthesiser(_poses(4), None, _generator(), betas=first.target["betas"]).target
+    torch.testing.assert_close(first.target["vertices"], clean["vertices"])
+    assert (first.observation.silhouettes != first.target["silhouettes"]).any()
+
+
+def test_targets_are_of_the_varied_poses(synthesiser, body_model):
+    options = AugmentationOptions(turn=180, joint_angle_std=10, exchange_limbs=0.5)
+    target = synthesiser(_poses(4), options, _generator()).target
+    of_file = axis_angle_to_rotmat(_poses(4).view(4, 24, 3))
+    assert ((target["pose_rotmats"] - of_file).abs().amax(dim=(2, 3)) > 1e-3).all()
+    expected = body_model(target["betas"], target["pose_rotmats"]).vertices
+    assert torch.equal(target["vertices"], expected)
+    validated = synthesiser(_poses(4), None, _generator()).target
+    torch.testing.assert_close(validated["pose_rotmats"], of_file)
+
+
+def test_truncated_people_end_at_the_frame(synthesiser):
+    none = dict.fromkeys(
+        (
+            "cam_xy_std", "cam_z_range", "vertex_noise", "crop_scale_range", "crop_shift",
+            "occlude", "joint_noise", "remove_torso", "remove_head", "remove_left_arm",
+            "remove_right_arm", "remove_left_leg", "remove_right_leg",
+        ),
+        0.0,
+    )  # fmt: skip
+    options = AugmentationOptions(**none, truncate=1.0)
+    observation, target = synthesiser(_poses(32), options, _generator())
+    boxes = boxes_of_silhouettes(target["silhouettes"])
+    # The crop is set around what is left: no side of it lies beyond 1 / 1.2 of the crop.
+    assert (boxes[:, 2:] - boxes[:, :2]).max() <= _SIZE / 1.2 + 1.5
+    hidden = ~target["visibility"]
+    assert hidden.any()
+    assert not observation.proxy()[:, 1:].flatten(2).any(-1)[hidden].any()
+    assert not observation.visibility[hidden].any()
+    assert torch.equal(observation.silhouettes, target["silhouettes"])
+
+
+def test_photos_take_the_same_path(synthesiser, body_model):
+    """A body rendered large and cropped as predicting does gives the proxy of training."""
+    poses, size = _poses(2), 768
+    betas = torch.zeros(2, 10)
+    expected = synthesiser(poses, None, _generator(), betas=betas).observation.proxy()
+
+    camera = CameraOptions()
+    focal = camera.focal_length * size / camera.frame_size
+    cam_k = perspective_intrinsics(focal, size, betas).expand(2, 3, 3)
+    body = body_model(betas, axis_angle_to_rotmat(poses.view(2, 24, 3)))
+    shift = torch.tensor(camera.mean_translation)
+    rasteriser = Rasteriser(body_model.faces, body_model.face_parts, size)
+    silhouettes = rasteriser(body.vertices + shift, cam_k).silhouette
+    joints2d_px = project_perspective(body.joints3d[:, COCO17_IN_90] + shift, cam_k)
+
+    crops = square_crops(boxes_of_silhouettes(silhouettes))
+    found = make_proxy(
+        cut_silhouettes(silhouettes, crops, _SIZE),
+        points_to_crops(joints2d_px, crops, _SIZE),
+        torch.ones(2, 17, dtype=torch.bool),
+    )
+    overlap = (found[:, 0] * expected[:, 0]).sum() / (
+        torch.maximum(found[:, 0], expected[:, 0]).sum()
+    )
+    assert overlap > 0.98
+    assert (found[:, 1:] - expected[:, 1:]).abs().max() < 0.15
+
+
+def test_measured_and_published_errors_and_none_stand_beside_each_other(body_model):
+    """Of 12 people 4 have MediaPipe's errors, 4 the published ones, 4 none."""
+    errors = read_detector_errors(DETECTOR_ERRORS)
+    mean_betas = read_mean_parameters("open").betas
+    synthesiser = Synthesiser(
+        body_model, mean_betas, _SIZE, CameraOptions(), detector_errors=errors
+    )
+    options = AugmentationOptions(corrupt=2 / 3, detector="mediapipe", detector_share=1 / 3)
+    observation, target = synthesiser(_poses(12), options, _generator())
+    offsets = (observation.joints2d_px - target["joints2d_px"]).norm(dim=-1)  # (12, 17)
+    assert offsets[:8].min(dim=1).values.max() > 0
+    assert offsets[8:].max() == 0
+    assert torch.equal(observation.silhouettes[8:], target["silhouettes"][8:])
+    changed = (observation.silhouettes != target["silhouettes"]).flatten(1).any(dim=1)
+    assert changed[:4].all()
+    guessed = (observation.confidence > 0) & (observation.confidence < 1)
+    assert guessed[:4].any(dim=1).all()
+    assert not guessed[4:].any()
+
+
+def test_perspective_shows_from_nearby(body_model):
+    """Near and far pictures of the same people differ, and each target fits its own picture."""
+    mean_betas = read_mean_parameters("open").betas
+    synthesiser = Synthesiser(body_model, mean_betas, _SIZE, CameraOptions())
+    still = AugmentationOptions(corrupt=0, betas_std=0, crop_scale_range=0, crop_shift=0)
+    near = AugmentationOptions(
+        corrupt=0, betas_std=0, crop_scale_range=0, crop_shift=0, near=1, near_distances=(2.5, 2.6)
+    )
+    poses = _poses(4)
+    poses[:, 3:6] = torch.tensor([-1.2, 0, 0])  # the left thigh is lifted towards the camera
+    far_batch, near_batch = (synthesiser(poses, each, _generator()) for each in (still, near))
+    difference = near_batch.target["joints2d_px"] - far_batch.target["joints2d_px"]
+    assert difference.norm(dim=-1).max() > 2  # px of 128
+    rows = near_batch.target["joints2d_px"].long().clamp(0, _SIZE - 1)
+    people = torch.arange(4)[:, None]
+    on_body = near_batch.target["silhouettes"][people, rows[..., 1], rows[..., 0]]
+    assert on_body.float().mean() > 0.95

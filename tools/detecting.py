@@ -1,0 +1,104 @@
+"""What the scripts share that show rendered people to a detector."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluate.evaluator import LEAST_OVERLAP
+from predict.detectors.interface import Detection, Detector
+from predict.detectors.matching import box_overlaps
+from scenes.random_people import neutral_body
+from synthesis.detector_errors import measure_facing
+from utils.cameras import (
+    boxes_of_points,
+    project_perspective,
+)
+from utils.joints import COCO17_IN_90, COCO17_SWAP
+
+
+class TruePerson(NamedTuple):
+    """A rendered person; pixels are the photo's."""
+
+    vertices_cam: Tensor  # (1, V, 3) metres
+    cam_k: Tensor  # (1, 3, 3)
+    joints2d_px: np.ndarray  # (17, 2)
+    box: np.ndarray  # (4,) tight, of the bare body
+    facing: float  # radians, see `synthesis.detector_errors.measure_facing`
+
+
+class View(NamedTuple):
+    """What a detector is shown of a photo."""
+
+    mirrored: bool
+    frame: tuple[int, int, int, int]  # x0, y0, x1, y1 pixels of the photo as rendered
+
+
+@torch.inference_mode()
+def picture_person(betas: Tensor, pose_rotmats: Tensor, cam_t: Tensor, cam_k: Tensor) -> TruePerson:
+    """Where in the photo a person truly is.
+
+    Args:
+        betas: (10,) of the neutral open body.
+        pose_rotmats: (24, 3, 3) joint rotations, the root's in the camera frame.
+        cam_t: (3,) metres.
+        cam_k: (3, 3) of the photo, pixels.
+    """
+    output = neutral_body()(betas[None], pose_rotmats[None])
+    vertices_cam, cam_k = output.vertices + cam_t, cam_k[None]
+    joints2d_px = project_perspective(output.joints3d[:, COCO17_IN_90] + cam_t, cam_k)
+    box = boxes_of_points(project_perspective(vertices_cam, cam_k))
+    return TruePerson(
+        vertices_cam,
+        cam_k,
+        joints2d_px[0].numpy(),
+        box[0].numpy(),
+        measure_facing(output.joints3d).item(),
+    )
+
+
+def find_in_view(
+    detector: Detector, image: np.ndarray, view: View, person: TruePerson
+) -> Detection | None:
+    """The person in a view as `detection_in_view` gives them; None where they are not found."""
+    box = inside_frame(person.box, view.frame)
+    found = [detection_in_view(each, view) for each in detect_in_view(detector, image, view)]
+    found = [each for each in found if box_overlaps(each.box[None], box[None]) > LEAST_OVERLAP]
+    return found[0] if found else None
+
+
+def detect_in_view(detector: Detector, image: np.ndarray, view: View) -> list[Detection]:
+    """What the detector finds in the view, in its pixels."""
+    x0, y0, x1, y1 = view.frame
+    seen = image[y0:y1, x0:x1]
+    return detector.detect(np.ascontiguousarray(seen[:, ::-1] if view.mirrored else seen))
+
+
+def detection_in_view(detection: Detection, view: View) -> Detection:
+    """A detection of the view in the photo's pixels, as if nothing had been mirrored or cut."""
+    x0, y0, x1, _ = view.frame
+    corner = np.array([x0, y0], dtype=np.float32)
+    silhouette, joints = detection.silhouette, detection.joints2d_px
+    confidence, box = detection.joint_confidence, detection.box
+    if view.mirrored:
+        width = x1 - x0
+        silhouette = silhouette[:, ::-1]
+        joints = (joints * (-1, 1) + (width, 0))[list(COCO17_SWAP)]
+        confidence = confidence[list(COCO17_SWAP)]
+        box = np.array([width - box[2], box[1], width - box[0], box[3]])
+    silhouette = np.ascontiguousarray(silhouette)  # torch takes no other
+    return Detection(silhouette, joints + corner, confidence, box + np.tile(corner, 2))
+
+
+def inside_frame(box: np.ndarray, frame: tuple[int, int, int, int]) -> np.ndarray:
+    """The part of a box (4,) that lies in a frame; both pixels of the photo."""
+    low, high = np.array(frame[:2] * 2), np.array(frame[2:] * 2)
+    return box.clip(low, high)
+
+
+def compact(array: np.ndarray) -> np.ndarray:
+    """Floats in steps of 1/4096, a sixteenth of a pixel of 256, and in 16 bits."""
+    if array.dtype.kind != "f":
+        return array
+    return (np.round(array * 4096) / 4096).astype(np.float16)

@@ -1,0 +1,75 @@
+"""Tensors: small fixed ones, pairs of them by name, random ones from a seeded generator."""
+
+import functools
+
+import torch
+from torch import Generator, Tensor
+
+
+@functools.cache
+def constant(
+    values: float | tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """A tensor of these values; shared, so never to be changed in place.
+
+    Args:
+        values: a number or a tuple of numbers.
+        device: where it lives.
+        dtype: of the tensor.
+    """
+    with torch.inference_mode(False):  # or autograd could not use what predicting made
+        return torch.tensor(values, dtype=dtype, device=device)
+
+
+def pick(joints: Tensor, indices: tuple[int, ...]) -> Tensor:
+    """Joints (B, J, ...) by their numbers: (B, len(indices), ...)."""
+    return joints.index_select(1, constant(indices, joints.device, torch.int64))
+
+
+def pair_of(pred: dict[str, Tensor], target: dict[str, Tensor], key: str) -> tuple[Tensor, Tensor]:
+    """The predicted and the true tensor of a name.
+
+    Raises:
+        ValueError: one is missing, or their shapes differ.
+    """
+    for name, tensors in (("pred", pred), ("target", target)):
+        if key not in tensors:
+            raise ValueError(f"this needs {key}, but {name} has only {sorted(tensors)}")
+    if pred[key].shape != target[key].shape:
+        raise ValueError(
+            f"{key}: pred has shape {tuple(pred[key].shape)}, target {tuple(target[key].shape)}; "
+            "they must be the same"
+        )
+    return pred[key], target[key]
+
+
+def visibility_of(target: dict[str, Tensor], joints2d: Tensor) -> Tensor:
+    """Which of the 2D joints (B, J, 2) are visible: (B, J) bool.
+
+    Raises:
+        ValueError: target has no visibility, or one of another shape.
+    """
+    if "visibility" not in target:
+        raise ValueError("this needs visibility (B, 17) bool, but target has no visibility")
+    visibility = target["visibility"].bool()
+    if visibility.shape != joints2d.shape[:2]:
+        raise ValueError(
+            f"visibility has shape {tuple(visibility.shape)}; {tuple(joints2d.shape[:2])} is needed"
+        )
+    return visibility
+
+
+def normal(shape: tuple[int, ...], generator: Generator) -> Tensor:
+    """Standard normal numbers."""
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def uniform(shape: tuple[int, ...], extent: float, generator: Generator) -> Tensor:
+    """Uniform numbers in [-extent, extent)."""
+    numbers = torch.empty(shape, device=generator.device)
+    return numbers.uniform_(-extent, extent, generator=generator)
+
+
+def happens(shape: tuple[int, ...], probability: float | Tensor, generator: Generator) -> Tensor:
+    """Booleans that are true with the given probability."""
+    return torch.rand(shape, generator=generator, device=generator.device) < probability
