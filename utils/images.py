@@ -1,21 +1,57 @@
 """Finding, reading and writing pictures."""
 
+import functools
 import io
+import re
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
 import PIL.ExifTags
 import PIL.Image
+from PIL import (
+    BmpImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from utils.errors import InputError
 from utils.files import write_whole
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+HEIF_SUFFIXES = (".heic", ".heif")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", *HEIF_SUFFIXES)
+MAX_PIXELS = 100_000_000  # of a picture that is read; 1.5 GB are needed for one of this size
+# The only decoders that a file reaches, whatever its name; those not imported, Pillow cannot find.
+_FORMATS = [
+    plugin.format
+    for plugin in (
+        PngImagePlugin.PngImageFile,
+        JpegImagePlugin.JpegImageFile,
+        BmpImagePlugin.BmpImageFile,
+        WebPImagePlugin.WebPImageFile,
+        TiffImagePlugin.TiffImageFile,
+    )
+]
+
+_Turn = PIL.Image.Transpose
+_TURNS = {  # what shows a picture upright, by its EXIF orientation
+    2: _Turn.FLIP_LEFT_RIGHT,
+    3: _Turn.ROTATE_180,
+    4: _Turn.FLIP_TOP_BOTTOM,
+    5: _Turn.TRANSPOSE,
+    6: _Turn.ROTATE_270,
+    7: _Turn.TRANSVERSE,
+    8: _Turn.ROTATE_90,
+}
 
 
 def find_images(path: Path) -> list[Path]:
     """The image files that `path` names: itself, or those directly in the folder, by name.
+
+    Links to nothing are among them, so that reading them says so.
 
     Raises:
         InputError: `path` does not exist, cannot be read, is not an image file, or is a folder
@@ -38,7 +74,8 @@ def _images_at(path: Path) -> list[Path]:
     images = sorted(
         child
         for child in path.iterdir()
-        if child.is_file() and child.suffix.lower() in IMAGE_SUFFIXES
+        if child.suffix.lower() in IMAGE_SUFFIXES
+        and (child.is_file() or (child.is_symlink() and not child.exists()))
     )
     if not images:
         raise InputError(f"no images in {path}; expected files ending in: {known}")
@@ -48,33 +85,79 @@ def _images_at(path: Path) -> list[Path]:
 def read_image(path: Path) -> np.ndarray:
     """An image file as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
 
+    Of several pictures in a file the first one is read. How large it is stands in the header, and
+    is checked before anything is decoded.
+
     Raises:
-        InputError: the file cannot be read or does not hold an image.
+        InputError: the file cannot be read, holds no picture, a damaged one, or one too large.
     """
     try:
-        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    if image is None:
-        raise InputError(f"{path} does not hold an image that can be decoded; convert it to png")
-    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if path.suffix.lower() == ".webp":  # the one format in which OpenCV overlooks the orientation
-        image = _turned(image, content)
-    return image
-
-
-def _turned(image: np.ndarray, content: np.ndarray) -> np.ndarray:
-    """A decoded image turned as the EXIF data in its file's content say."""
+        kind = "is a link to a file that is not there" if path.is_symlink() else error.strerror
+        raise InputError(f"cannot read {path}: {kind}") from error
     try:
-        with PIL.Image.open(io.BytesIO(content)) as file:
-            orientation = file.getexif().get(PIL.ExifTags.Base.Orientation, 1)
-    except (OSError, ValueError):  # OpenCV could read it, so there is a picture all the same
-        return image
-    if orientation >= 5:
-        image = image.swapaxes(0, 1)
-    flips = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
-    return np.ascontiguousarray(np.flip(image, flips.get(orientation, ())))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of files that it can read all the same
+            return _decode(content, path)
+    except PIL.UnidentifiedImageError as error:
+        raise InputError(f"{path} does not hold an image that can be decoded") from error
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # decoders fail in many ways, each on a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} is damaged: {reason}; get the file again") from error
+
+
+def _decode(content: bytes, path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a file's content."""
+    formats = _FORMATS
+    if path.suffix.lower() in HEIF_SUFFIXES:
+        _know_heif()
+        formats = [*formats, "HEIF"]
+    try:
+        file = PIL.Image.open(io.BytesIO(content), formats=formats)
+    except PIL.Image.DecompressionBombError as error:  # beyond Pillow's own limit, larger than ours
+        raise _too_large(path, int(re.search(r"\d+", str(error))[0])) from error
+    with file:
+        pixels = file.width * file.height
+        if pixels > MAX_PIXELS:
+            raise _too_large(path, pixels)
+        file.load()
+        # Without the rest of the metadata, which may be damaged.
+        turn = _TURNS.get(_orientation_of(file))
+        picture = file if turn is None else file.transpose(turn)
+        if picture.mode.startswith("I;16"):  # Pillow would clip it to the darkest of its shades
+            grey = (np.asarray(picture) >> 8).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        if picture.mode in ("I", "F"):
+            raise InputError(f"{path} has pixels of 32 bits; convert it to 8 bits a channel")
+        return np.array(picture.convert("RGB"))
+
+
+def _orientation_of(file: PIL.Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where the metadata cannot be read."""
+    try:
+        return file.getexif().get(PIL.ExifTags.Base.Orientation, 1)
+    except Exception:  # the picture itself could be read
+        return 1
+
+
+def _too_large(path: Path, pixels: int) -> InputError:
+    return InputError(
+        f"{path} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS / 1e6:.0f} can be read: "
+        "make it smaller"
+    )
+
+
+@functools.cache
+def _know_heif() -> None:
+    """Teaches Pillow to read photos of phones in HEIF files; a large library, so only if needed."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise InputError("HEIF files need a package: pip install pillow-heif") from error
+    pillow_heif.register_heif_opener()
 
 
 def write_image(path: Path, image: np.ndarray, jpeg_quality: int = 95) -> None:

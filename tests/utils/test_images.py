@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import PIL.ExifTags
 import PIL.Image
@@ -46,6 +49,99 @@ def test_photos_are_turned_as_their_exif_data_say(tmp_path, suffix, orientation)
     found = read_image(path).astype(int)
     assert found.shape == upright.shape
     assert np.abs(found - upright).mean() < 5
+
+
+def _written(tmp_path, name, image, **options):
+    path = tmp_path / name
+    PIL.Image.fromarray(image).save(path, **options)
+    return path
+
+
+def test_photos_of_phones_are_read(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    image = np.full((64, 48, 3), (200, 120, 40), np.uint8)
+    path = tmp_path / "a.HEIC"
+    pillow_heif.from_bytes("RGB", (48, 64), image.tobytes()).save(path, quality=95)
+    assert find_images(tmp_path) == [path]
+    found = read_image(path)
+    assert found.shape == (64, 48, 3)
+    assert np.abs(found.astype(int) - image).max() < 12
+
+
+def test_sixteen_bits_are_scaled(tmp_path):
+    shades = np.array([[0, 256, 30000, 65535]], np.uint16)
+    found = read_image(_written(tmp_path, "a.png", shades))
+    assert found.tolist() == [[[0] * 3, [1] * 3, [117] * 3, [255] * 3]]  # 30000 / 256 = 117.2
+
+
+def test_animated_pictures_give_their_first_frame(tmp_path):
+    frames = [np.full((8, 8, 3), shade, np.uint8) for shade in (10, 100, 200)]
+    first, *others = map(PIL.Image.fromarray, frames)
+    for suffix in ("png", "webp"):
+        path = tmp_path / f"a.{suffix}"
+        first.save(path, save_all=True, append_images=others, lossless=True)
+        assert np.array_equal(read_image(path), frames[0])
+
+
+def test_size_is_checked_before_decoding(tmp_path):
+    def png_header(width, height):
+        chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+        crc = struct.pack(">I", zlib.crc32(chunk))
+        header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + crc
+        return header + struct.pack(">I", 100) + b"IDAT"  # where the pixels would begin
+
+    for side, megapixels in ((27000, 729), (12000, 144)):
+        path = tmp_path / "huge.png"
+        path.write_bytes(png_header(side, side))
+        with pytest.raises(
+            InputError, match=rf"huge\.png has {megapixels} megapixels; at most 100"
+        ):
+            read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp", "tif"])
+def test_truncated_files_are_called_damaged(tmp_path, suffix):
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    path = _written(tmp_path, f"a.{suffix}", image)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(InputError, match=rf"a\.{suffix} (is damaged|does not hold)"):
+        read_image(path)
+
+
+def test_broken_metadata_does_not_hide_a_picture(tmp_path):
+    image = np.full((8, 8, 3), 90, np.uint8)
+    path = _written(tmp_path, "a.webp", image, lossless=True, exif=b"Exif\0\0MM\0*\0\0\xff\xff")
+    assert np.array_equal(read_image(path), image)
+
+
+def test_a_link_to_nothing_is_named(tmp_path):
+    link = tmp_path / "a.png"
+    link.symlink_to(tmp_path / "gone.png")
+    assert find_images(tmp_path) == [link]
+    with pytest.raises(InputError, match=r"a\.png: is a link to a file that is not there"):
+        read_image(link)
+
+
+def test_damaged_pictures_give_an_error_or_a_picture(tmp_path):
+    """Bytes of small valid files are changed; nothing but InputError may leave the reader."""
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    frames = [PIL.Image.fromarray(image)] * 2
+    refused = 0
+    for suffix in ("png", "jpg", "bmp", "webp", "tif"):
+        animated = {"save_all": True, "append_images": frames} if suffix in ("png", "webp") else {}
+        path = _written(tmp_path, f"a.{suffix}", image, **animated)
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+        for _ in range(60):
+            damaged = content.copy()
+            damaged[generator.integers(0, len(content), 4)] = generator.integers(0, 256, 4)
+            path.write_bytes(damaged.tobytes())
+            try:
+                assert read_image(path).dtype == np.uint8
+            except InputError:
+                refused += 1
+    assert 20 < refused < 300
 
 
 def test_text_named_png_is_refused_by_name(tmp_path):
