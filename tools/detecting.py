@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluate.evaluator import LEAST_OVERLAP
+from evaluate.evaluator import MIN_IOU
 from predict.detectors.interface import Detection, Detector
 from predict.detectors.matching import box_overlaps
 from scenes.random_people import neutral_body
@@ -64,7 +64,7 @@ def find_in_view(
     """The person in a view as `detection_in_view` gives them; None where they are not found."""
     box = inside_frame(person.box, view.frame)
     found = [detection_in_view(each, view) for each in detect_in_view(detector, image, view)]
-    found = [each for each in found if box_overlaps(each.box[None], box[None]) > LEAST_OVERLAP]
+    found = [each for each in found if box_overlaps(each.box[None], box[None]) > MIN_IOU]
     return found[0] if found else None
 
 

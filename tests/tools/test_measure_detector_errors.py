@@ -91,7 +91,7 @@ def test_a_missing_piece_is_a_deep_bump_at_its_joint():
 
 def test_the_file_can_be_drawn_from(tmp_path, small_pictures, monkeypatch):
     monkeypatch.setattr(script, "build_detector", lambda *_: _Detector())
-    monkeypatch.setattr(tools.detecting, "LEAST_OVERLAP", 0.0)
+    monkeypatch.setattr(tools.detecting, "MIN_IOU", 0.0)
     options = script.Options(
         tmp_path / "errors.npz", tmp_path / "photos", count=2, picture=small_pictures
     )
