@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from metrics.size_errors import measure_people, size_errors
 from torch import Tensor
 
 from data.frames import Frame
 from evaluate.true_people import TruePeople, TrueView, Truth
 from metrics.metrics import Metrics
-from metrics.size_errors import measure_people, size_errors
 from models.checkpoints import Predictor
 from models.regressor import BodyParameters, decode_parameters
 from predict.detectors.interface import Detection, Detector
@@ -232,7 +232,7 @@ class Evaluator:
             side["joints3d"] = body.joints3d[:, LSP14_IN_90] - pelvis
             if self.same_mesh:
                 side["vertices"] = body.vertices - pelvis
-                side["tpose_vertices"] = body.vertices_tpose
+                side["vertices_tpose"] = body.vertices_tpose
             if self._same_betas:
                 side["betas"] = body.betas
         if view.joints2d_px is not None:

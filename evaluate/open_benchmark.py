@@ -8,7 +8,6 @@ and the same code on the same machine makes the same files.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,15 +21,13 @@ import torch
 
 from data.pose_dataset import PoseData, load_poses
 from data.truth import TRUTH_ENDING, truth_path
-from metrics.measurements import measure
 from models.body_model import read_mean_parameters
+from scenes.photograph import write_photo
 from scenes.picture_options import PictureOptions
 from scenes.random_people import Scene, draw_scene, neutral_body, photograph_scene
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import CameraOptions, Synthesiser, SyntheticBatch
-from tools.build_demo import JPEG_QUALITY, save_truth
 from utils.errors import InputError
-from utils.images import write_image
 from utils.paths import OPEN_POSES_VAL
 
 VERSION = 1  # to be raised when the pictures change: older folders are then made anew
@@ -126,7 +123,7 @@ def _prepare_folder(folder: Path, manifest: dict[str, Any]) -> None:
         return
     if found is None and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder} holds other files than a benchmark; choose another folder")
-    for ending in (".jpg", TRUTH_ENDING, ".part.npz"):
+    for ending in (".jpg", TRUTH_ENDING):
         for path in folder.glob(f"person_????*{ending}"):
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,12 +152,7 @@ def _is_whole(photo: Path) -> bool:
 def make_person(folder: Path, index: int, options: BenchmarkOptions) -> None:
     """Renders a person and writes photo and truth; neither is ever half there."""
     scene, picture = photograph_person(index, options)
-    photo = folder / f"person_{index:04d}.jpg"
-    part = folder / f"person_{index:04d}.part.npz"
-    faces = neutral_body().faces.numpy()
-    save_truth(part, scene.figure, neutral_body(), measure(scene.figure.rest, faces))
-    os.replace(part, truth_path(photo))
-    write_image(photo, picture, JPEG_QUALITY)
+    write_photo(folder / f"person_{index:04d}.jpg", picture, scene.figure, neutral_body())
 
 
 def photograph_person(index: int, options: BenchmarkOptions) -> tuple[Scene, np.ndarray]:

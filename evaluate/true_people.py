@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from metrics.size_errors import measure_people
 from torch import Tensor
 
 from data.frames import Frame
 from metrics.measurements import Measurements
-from metrics.size_errors import measure_people
 from models.body_model import BodyModel
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
@@ -25,7 +25,7 @@ from utils.cameras import (
 from utils.errors import InputError
 from utils.joints import COCO17_IN_90
 from utils.proxy import REFERENCE_SIZE
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 
 
 class TruePeople(NamedTuple):
@@ -72,13 +72,13 @@ class Truth:
         """Poses the true bodies, each of its gender."""
         betas = torch.stack([torch.from_numpy(frame.betas) for frame in frames]).to(self._device)
         pose = torch.stack([torch.from_numpy(frame.pose) for frame in frames]).to(self._device)
-        rotmats = axis_angle_to_rotmat(pose.unflatten(1, (-1, 3)))
+        rotmats = pose_to_rotmats(pose)
         rows, parts = [], []
         for gender, body in self._bodies.items():
             chosen = [row for row, frame in enumerate(frames) if frame.gender == gender]
             if chosen:
                 output = body(betas[chosen], rotmats[chosen])
-                parts.append((output.vertices, output.tpose_vertices, output.joints3d))
+                parts.append((output.vertices, output.vertices_tpose, output.joints3d))
                 rows += chosen
         back = torch.tensor(rows).argsort()
         vertices, tpose, joints3d = (torch.cat(each)[back] for each in zip(*parts, strict=True))

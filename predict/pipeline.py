@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metrics.metrics import intersection_over_union
 from models.body_model import BodyModel
 from models.regressor import BodyParameters
 from predict.detectors.interface import Detection
@@ -120,21 +119,7 @@ def place_in_photos(parameters: BodyParameters, crops: Tensor, body_model: BodyM
         cam_t=cam_t,
         cam_k=cam_k,
         vertices=output.vertices,
-        vertices_tpose=output.tpose_vertices,
+        vertices_tpose=output.vertices_tpose,
         joints3d=output.joints3d,
         joints2d_px=points_from_crops(joints_norm + 1, crops, 2),
     )
-
-
-def silhouette_iou(predicted: Tensor, detected: Tensor, counted: Tensor) -> Tensor:
-    """Intersection over union of masks.
-
-    Args:
-        predicted: (P, S, S) bool.
-        detected: (P, S, S) bool.
-        counted: (P, S, S) bool, pixels that count: outside the photo nothing could be detected.
-
-    Returns:
-        (P,) in [0, 1]; 1 where both are empty.
-    """
-    return intersection_over_union(predicted & counted, detected & counted)

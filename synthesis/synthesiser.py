@@ -53,7 +53,7 @@ from utils.proxy import (
     Observation,
     inside_image,
 )
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 from utils.tensors import constant, pick
 
 # What draws the bodies, by the name that `--data.renderer` takes.
@@ -267,7 +267,7 @@ def _choose_poses(
     poses: Tensor, augmentation: AugmentationOptions | None, generator: Generator
 ) -> Tensor:
     """(B, 72) axis-angle to joint rotations (B, 24, 3, 3), perhaps varied."""
-    pose_rotmats = axis_angle_to_rotmat(poses.unflatten(1, (-1, 3)))
+    pose_rotmats = pose_to_rotmats(poses)
     if augmentation is None:
         return pose_rotmats
     return vary_poses(pose_rotmats, draw_pose_variation(augmentation, len(poses), generator))

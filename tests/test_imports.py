@@ -14,9 +14,9 @@ _BELOW = {
     "renderers": {"utils", "kernels"},
     "losses": {"utils"},
     "metrics": {"utils"},
-    "data": {"utils", "models", "renderers", "metrics"},
+    "data": {"utils"},
     "synthesis": {"utils", "models", "renderers"},
-    "scenes": {"utils", "models", "renderers", "metrics"},
+    "scenes": {"utils", "models", "renderers", "metrics", "data"},
     "predict": {"utils", "models", "renderers", "metrics", "data"},
     "train": {"utils", "models", "renderers", "losses", "metrics", "data", "synthesis"},
     "evaluate": {

@@ -45,7 +45,7 @@ from utils.images import read_image
 from utils.joints import COCO17, COCO17_SWAP, PARTS
 from utils.paths import DATA, DETECTOR_ERRORS, OPEN_POSES_TRAIN
 from utils.proxy import REFERENCE_SIZE
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 
 CUTS = ("knee", "hip", "chest", "side")  # where the photo ends, in turn
 CUT_SPREAD = 0.05  # of the person's height, +-, around the joint
@@ -145,7 +145,7 @@ def complete(
 def read_person(photo: Path) -> TruePerson:
     """The person whose truth lies beside the photo."""
     truth = read_truth(truth_path(photo))
-    rotmats = axis_angle_to_rotmat(truth.pose.unflatten(0, (-1, 3)))
+    rotmats = pose_to_rotmats(truth.pose)
     return project_person(truth.betas, rotmats, truth.cam_t, truth.cam_k)
 
 

@@ -18,7 +18,7 @@ from predict.detectors.interface import Detection
 from predict.pipeline import place_in_photos
 from tests.evaluation_sets import photo_of, picture_of, pose_body, upright_pose, write_picture
 from utils.joints import BODY_MODEL_JOINTS, COCO17_IN_90, LSP14_IN_90, SMPL_JOINTS
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 
 CPU = torch.device("cpu")
 PELVIS = BODY_MODEL_JOINTS.index("h36m_pelvis")
@@ -30,7 +30,7 @@ class Told(torch.nn.Module):
 
     def __init__(self, pose: np.ndarray, betas: np.ndarray, cam_wp: tuple = (0.9, 0.0, 0.0)):
         super().__init__()
-        rotmats = axis_angle_to_rotmat(torch.from_numpy(pose).view(1, 24, 3))
+        rotmats = pose_to_rotmats(torch.from_numpy(pose)[None])
         self.said = BodyParameters(
             torch.tensor([cam_wp]), rotmats, torch.from_numpy(betas).float()[None]
         )
@@ -198,7 +198,7 @@ def test_true_bodies_are_measured_once(body_model, monkeypatch):
         measured.append(vertices)
         return measure(vertices, faces)
 
-    monkeypatch.setattr("metrics.size_errors.measure", counted)
+    monkeypatch.setattr("metrics.comparison.measure", counted)
     truth = Truth({"neutral": body_model}, CPU)
     frames = [_bare((upright_pose(0), np.full(10, 0.1 * row, np.float32))) for row in range(3)]
     first = truth.people(frames).measurements

@@ -365,6 +365,6 @@ def test_the_loss_of_few_vertices_is_that_of_the_same_vertices_of_the_whole(body
     parameters = trainer.regressor(observation)
     found = loss_of.compared_body(parameters)
     whole = regressed_body(parameters, body_model, 32)
-    for name in ("vertices", "tpose_vertices"):
+    for name in ("vertices", "vertices_tpose"):
         torch.testing.assert_close(found[name], whole[name][:, kept], atol=1e-5, rtol=0)
     torch.testing.assert_close(found["joints3d"], whole["joints3d"], atol=1e-5, rtol=0)
