@@ -69,26 +69,26 @@ def predict(options: PredictOptions) -> int:
     from predict.outputs import make_output_folder, output_names
     from predict.people import Photo
     from predict.report import Report
-    from predict.shards import Shard
     from utils.images import find_images
+    from utils.processes import Ranks
 
     check_options(options)
-    shard = Shard.from_environment()
+    ranks = Ranks.from_environment()
     paths = find_images(options.input)
-    photos = shard.of([Photo(*pair) for pair in zip(paths, output_names(paths), strict=True)])
+    photos = ranks.share_of([Photo(*pair) for pair in zip(paths, output_names(paths), strict=True)])
     make_output_folder(options.output, options.input)
-    folder_predictor = load(options, shard.device_name(options.device, shared=True))
+    folder_predictor = load(options, ranks.device_name(options.device, shared=True))
     report = Report(numbered=options.people == "all")
     with (
         Background() as background,
-        tqdm(total=len(photos), unit="photo", disable=True if shard.rank else None) as progress,
+        tqdm(total=len(photos), unit="photo", disable=None if ranks.is_first else True) as progress,
     ):
         for result in folder_predictor.predict(photos, background):
             progress.write(report.add(result))
             sys.stdout.flush()  # whole lines, also where several processes write
             progress.update()
-    total = Report.combined(shard.gather(report))
-    if shard.rank == 0:
+    total = Report.combined(ranks.gather(report))
+    if ranks.is_first:
         print(total.summary(options.output))
     return exit_status(total.done, total.skipped)
 

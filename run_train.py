@@ -37,7 +37,6 @@ from synthesis.observed_people import ObservedPairs, read_observed_people
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import CameraOptions, Synthesiser
 from train.checkpoints import LAST, resume, save_epoch
-from train.distributed import ALONE, Ranks, joined_ranks
 from train.logging import RunLog
 from train.run_options import check_ranges, differing_options, storable
 from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions, epoch_length
@@ -46,7 +45,7 @@ from utils.devices import choose_device
 from utils.errors import InputError
 from utils.files import check_writable
 from utils.paths import DETECTOR_ERRORS, EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
-from utils.torchrun import Process
+from utils.processes import ALONE, Ranks, joined_ranks
 
 DRY_RUN_STEPS = 20
 DRY_RUN_POSES = 64
@@ -107,7 +106,7 @@ def main() -> None:
     check_ranges(options)
     if options.threads > 0:
         torch.set_num_threads(options.threads)
-    device = choose_device(Process.from_environment().device_name(options.device))
+    device = choose_device(Ranks.from_environment().device_name(options.device))
     with joined_ranks(device) as ranks:
         train(options, device, ranks)
 

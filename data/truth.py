@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from utils.errors import InputError
-from utils.readers import read_npz, write_npz
+from utils.files import write_npz
+from utils.readers import read_npz
 
 TRUTH_ENDING = "_truth.npz"
 _SHAPES = {"betas": (10,), "pose": (72,), "cam_t": (3,), "cam_k": (3, 3)}

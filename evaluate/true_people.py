@@ -19,12 +19,13 @@ from utils.cameras import (
     boxes_of_silhouettes,
     crop_intrinsics,
     cut_silhouettes,
+    inside_image,
     project_perspective,
     square_crops,
 )
 from utils.errors import InputError, Skipped
 from utils.joints import COCO17_IN_90
-from utils.proxy import REFERENCE_SIZE, inside_image
+from utils.proxy import REFERENCE_SIZE
 from utils.rotations import pose_to_rotmats
 
 
@@ -150,7 +151,7 @@ class TrueBodies:
         joints2d_px = project_perspective(
             *self._place_before_camera(frame, people.joints3d[:, COCO17_IN_90])
         )
-        return joints2d_px, inside_image(joints2d_px, joints2d_px.new_tensor(size[::-1]))
+        return joints2d_px, inside_image(joints2d_px, width=size[1], height=size[0])
 
     def detect(
         self, frame: Frame, people: TruePeople, view: TrueView, size: tuple[int, int]

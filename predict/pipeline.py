@@ -16,7 +16,7 @@ from models.body_model import BodyModel
 from models.regressor import BodyParameters
 from predict.detectors.interface import Detection
 from utils.cameras import (
-    SMALLEST_SCALE,
+    MIN_SCALE,
     boxes_of_silhouettes,
     cut_silhouettes,
     points_from_crops,
@@ -101,7 +101,7 @@ def predict_bodies(regressor: nn.Module, body_model: BodyModel, people: Observed
 
 def place_in_photos(parameters: BodyParameters, crops: Tensor, body_model: BodyModel) -> Bodies:
     """Poses the bodies and carries them from their crops to the photos."""
-    scale, shift = parameters.cam_wp[:, :1].clamp(min=SMALLEST_SCALE), parameters.cam_wp[:, 1:]
+    scale, shift = parameters.cam_wp[:, :1].clamp(min=MIN_SCALE), parameters.cam_wp[:, 1:]
     cam_wp = torch.cat([scale, shift], dim=1)
     cam_t, cam_k = weak_perspective_to_pinhole(cam_wp, crops)
     output = body_model(parameters.betas, parameters.pose_rotmats)

@@ -21,9 +21,9 @@ from renderers.silhouettes import regressed_silhouettes
 from synthesis.observed_people import ObservedPairs
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
-from train.distributed import ALONE, Ranks
 from utils.devices import Precision, autocast, network_dtype
 from utils.errors import InputError
+from utils.processes import ALONE, Ranks
 from utils.proxy import Observation
 
 # The best epoch has the lowest sum of these, in millimetres.

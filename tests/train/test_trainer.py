@@ -79,7 +79,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(torch, "save", disk_full)
-    with pytest.raises(InputError, match=r"cannot write .*last\.tar .*(No space|unexpected pos)"):
+    with pytest.raises(InputError, match=r"cannot write .*last\.tar: (No space|unexpected pos)"):
         save_atomically({"epoch": 2}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert [each.name for each in tmp_path.iterdir()] == [LAST]
