@@ -65,17 +65,17 @@ def predict(options: PredictOptions) -> int:
     # Imported here so that --help and mistakes in the options are answered at once.
     from tqdm import tqdm
 
-    from predict.background import Background
-    from predict.outputs import make_output_folder, output_names
+    from predict.folder import Background
     from predict.people import Photo
     from predict.report import Report
+    from predict.results import make_output_folder, make_output_names
     from utils.images import find_images
     from utils.processes import Ranks
 
     check_options(options)
     ranks = Ranks.from_environment()
     paths = find_images(options.input)
-    photos = ranks.share_of([Photo(*pair) for pair in zip(paths, output_names(paths), strict=True)])
+    photos = ranks.share_of(list(map(Photo, paths, make_output_names(paths))))
     make_output_folder(options.output, options.input)
     folder_predictor = load(options, ranks.device_name(options.device, shared=True))
     report = Report(numbered=options.people == "all")

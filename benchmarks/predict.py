@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,28 +23,24 @@ from tqdm import tqdm
 from benchmarks.timing import machine, write_json
 from data.truth import TruthComparer
 from models.checkpoints import load_predictor
-from models.regressor import BodyParameters
-from predict.background import Background
+from models.decoder import BodyParameters, decode_in_photos
 from predict.detectors.interface import Detection
 from predict.detectors.registry import build_detector
-from predict.folder import FolderPredictor, leave_cores_to_other_stages
+from predict.folder import Background, FolderPredictor, leave_cores_to_other_stages
 from predict.people import (
     BodyPredictor,
-    FoundPeople,
     Photo,
-    Skipped,
     attempt,
     find_people,
+    observe_people,
     predict_photos,
     read_photo,
 )
-from predict.pipeline import observe_people, place_in_photos
-from predict.results import DrawnPhoto, ResultWriter, draw_photos
-from renderers.rasteriser import Rasteriser
-from renderers.silhouettes import regressed_silhouettes
+from predict.results import ResultWriter, draw_photos
+from renderers.rasteriser import Rasteriser, render_silhouettes
 from utils.command_line import parse_options, run_script
 from utils.devices import choose_device
-from utils.errors import InputError
+from utils.errors import InputError, Skipped
 from utils.images import find_images
 from utils.paths import DEFAULT_CHECKPOINT, DEMO, ROOT
 
@@ -107,8 +103,8 @@ class Stages:
         self._found = [photo for photo in found if not isinstance(photo, Skipped)]
         if not self._found:
             raise InputError(f"nobody found in {options.input}; choose other photos")
-        self.photos = [photo.photo for photo in self._found]
-        people = [photo.detections[0] for photo in self._found]
+        self.photos = [replace(photo, image=None, people=()) for photo in self._found]
+        people = [photo.people[0].detection for photo in self._found]
         starts = range(0, len(people), options.batch_size)
         self._batches = [people[start : start + options.batch_size] for start in starts]
         self._parameters = [self._regress(batch) for batch in self._batches]
@@ -130,23 +126,24 @@ class Stages:
             "whole, pictures": lambda: self._whole(True, Background()),
         }
 
-    def _find(self, photo: Photo) -> FoundPeople:
+    def _find(self, photo: Photo) -> Photo:
         return find_people(read_photo(photo), self._detector, everyone=False, keep_image=True)
 
     @torch.inference_mode()
     def _regress(self, people: list[Detection]) -> tuple[BodyParameters, torch.Tensor]:
-        batch = observe_people(people, self._predictor.image_size, self.device)
-        parameters = self._predictor.regressor(batch.observation)
+        size = self._predictor.image_size
+        observation, crops, _ = observe_people(people, size, self.device)
+        parameters = self._predictor.regressor(observation)
         parameters.cam_wp.cpu()  # waits for the device
-        return parameters, batch.crops
+        return parameters, crops
 
     @torch.inference_mode()
     def _pose(self, parameters: BodyParameters, crops: torch.Tensor) -> None:
-        bodies = place_in_photos(parameters, crops, self._predictor.body_model)
-        regressed_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser).cpu()
+        bodies = decode_in_photos(parameters, self._predictor.body_model, crops)
+        render_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser).cpu()
 
-    def _draw(self) -> Iterator[DrawnPhoto | Skipped]:
-        return draw_photos(self._predicted, self._faces, True, self._renderer)
+    def _draw(self) -> Iterator[Photo | Skipped]:
+        return draw_photos(self._predicted, self._faces, self._renderer)
 
     def _whole(self, visuals: bool, background: Background) -> None:
         folder = FolderPredictor(

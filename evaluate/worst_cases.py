@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from evaluate.evaluator import Evaluator, Outcome, Prediction
-from predict.pictures import draw_tpose
-from renderers.overlay import BodyRenderer, draw_body
+from renderers.overlay import BodyRenderer, draw_body, draw_proxy, draw_tpose
 from utils.cameras import crop_intrinsics
 from utils.proxy import (
     REFERENCE_SIZE,
@@ -18,7 +17,6 @@ from utils.proxy import (
 CAPTION_HEIGHT = 22  # px
 GREY, WHITE, BLACK = 200, 250, 20
 BOTH_COLOUR, MISSED_COLOUR, EXTRA_COLOUR = (190, 190, 190), (40, 110, 230), (230, 90, 40)
-JOINT_COLOUR = (255, 200, 40)
 
 
 class WorstCaseDrawer:
@@ -60,7 +58,7 @@ class WorstCaseDrawer:
         for index, (outcome, photo) in enumerate(zip(outcomes, photos, strict=True)):
             row = [
                 self._overlay(prediction, index, photo),
-                _picture_of_proxy(prediction.observation.rows(slice(index, index + 1))),
+                _picture_of_proxy(prediction.observation, index),
                 _compared(prediction, silhouettes, index),
                 _front(self._true_renderer, prediction.people.vertices_tpose[index]),
                 _front(self._renderer, prediction.bodies.vertices_tpose[index]),
@@ -92,14 +90,14 @@ def _cut(photo: np.ndarray, crop: np.ndarray) -> np.ndarray:
     )  # fmt: skip
 
 
-def _picture_of_proxy(observation: Observation) -> np.ndarray:
-    """One person's silhouette in grey and heatmaps in colour."""
-    channels = observation.proxy()[0].cpu().numpy()
-    joints = channels[1:].max(axis=0)[..., None]
-    picture = BLACK + (GREY - BLACK) * channels[0][..., None] * np.ones(3)
-    picture = picture * (1 - joints) + np.array(JOINT_COLOUR) * joints
+def _picture_of_proxy(observation: Observation, index: int) -> np.ndarray:
+    """What the network saw of a person."""
     size = (REFERENCE_SIZE, REFERENCE_SIZE)
-    return cv2.resize(picture.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    silhouette, joints2d_px, confidence = (values[index].cpu().numpy() for values in observation)
+    silhouette = cv2.resize(silhouette.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    zoom = REFERENCE_SIZE / observation.image_size
+    canvas = np.full((*size, 3), BLACK, np.uint8)
+    return draw_proxy(canvas, silhouette.astype(bool), zoom * joints2d_px, confidence)
 
 
 def _compared(prediction: Prediction, silhouettes: torch.Tensor, index: int) -> np.ndarray:

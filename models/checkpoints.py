@@ -9,6 +9,7 @@ import torch
 from numpy._core import multiarray
 
 from models.body_model import BodyModel, MeanParameters, read_mean_parameters
+from models.decoder import PARAMETER_DIMS
 from models.feedback import FeedbackRegressor
 from models.networks import (
     Network,
@@ -18,7 +19,7 @@ from models.networks import (
     network_options_from,
 )
 from models.refinement import CHANGE_DIMS, Refiner
-from models.regressor import PARAMETER_DIMS, RESNET_LAYERS
+from models.regressor import RESNET_LAYERS
 from utils.errors import InputError
 from utils.paths import ADDITIONAL
 from utils.proxy import REFERENCE_SIZE

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.body_model import BodyModel, BodyOutput, MeanParameters
-from models.regressor import (
+from models.decoder import (
     PARAMETER_DIMS,
     BodyParameters,
     build_initial_estimate,

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.decoder import CAMERA_DIMS, BodyParameters
 from models.feedback import FeedbackRegressor, rim_weights
-from models.regressor import CAMERA_DIMS, BodyParameters
 from models.smpl_files import NUM_BETAS
 from utils.cameras import pixels_to_norm, project_weak_perspective
 from utils.distances import signed_distances

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from predict.people import Skipped
-from predict.results import FinishedPhoto
+from predict.results import PhotoResult
+from utils.errors import Skipped
 
 
 class Report:
@@ -15,7 +15,6 @@ class Report:
     """
 
     def __init__(self, numbered: bool = False) -> None:
-        """Starts empty."""
         self._numbered = numbered
         self._done = 0
         self._ious: list[float] = []
@@ -43,22 +42,21 @@ class Report:
         """How many photos were not."""
         return len(self._skipped)
 
-    def add(self, result: FinishedPhoto | Skipped) -> str:
+    def add(self, result: PhotoResult | Skipped) -> str:
         """Takes the result of a photo in and returns its lines."""
         if isinstance(result, Skipped):
             self._skipped.append(result.reason)
             return f"skipped {result.reason}"
         self._done += 1
         lines = []
-        for number, person in enumerate(result.people, start=1):
-            self._ious.append(person.silhouette_iou)
-            who = f"{result.photo.path.name}{f', person {number}' if self._numbered else ''}"
-            lines.append(
-                f"{who}: {person.measurements}, silhouette IoU {person.silhouette_iou:.2f}"
-            )
+        people = zip(result.measurements, result.silhouette_ious, strict=True)
+        for number, (measurements, iou) in enumerate(people, start=1):
+            who = f"{result.name}{f', person {number}' if self._numbered else ''}"
+            lines.append(f"{who}: {measurements}, silhouette IoU {iou:.2f}")
+        self._ious += result.silhouette_ious
         if result.errors is not None:
             self._errors.append(result.errors)
-            lines.insert(1, f"    against the truth: {_listed(result.errors)}")
+            lines.insert(1, f"    against the truth: {_format_errors(result.errors)}")
         return "\n".join(lines)
 
     def summary(self, output: Path) -> str:
@@ -72,7 +70,7 @@ class Report:
                 name: _mean(errors[name] for errors in self._errors) for name in self._errors[0]
             }
             lines.append(
-                f"mean errors over {len(self._errors)} photos with truth: {_listed(means)}"
+                f"mean errors over {len(self._errors)} photos with truth: {_format_errors(means)}"
             )
         if self._skipped:
             lines.append(f"{self.skipped} skipped:")
@@ -87,5 +85,5 @@ def _mean(values: Iterable[float]) -> float:
     return sum(values) / len(values)
 
 
-def _listed(errors: dict[str, float]) -> str:
+def _format_errors(errors: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in errors.items())

@@ -24,6 +24,8 @@ from kernels import rasteriser_numba
 from kernels.threads import in_threads
 from kernels.triton_support import triton_problem
 from renderers import torch_rasteriser
+from utils.cameras import weak_perspective_to_pinhole
+from utils.tensors import constant
 
 Backend = Literal["auto", "numba", "triton", "torch"]
 
@@ -184,6 +186,24 @@ class Rasteriser(nn.Module):
                 "finite (nan or inf)"
             )
         return parts
+
+
+@torch.no_grad()
+def render_silhouettes(vertices: Tensor, cam_wp: Tensor, rasteriser: Rasteriser) -> Tensor:
+    """Silhouettes of estimated bodies as their weak-perspective cameras see them.
+
+    Args:
+        vertices: (B, V, 3) metres.
+        cam_wp: (B, 3).
+        rasteriser: of the body's faces, square.
+
+    Returns:
+        (B, S, S) bool.
+    """
+    size = rasteriser.image_size[0]
+    whole = constant((size / 2, size / 2, float(size)), vertices.device).expand(len(vertices), -1)
+    cam_t, cam_k = weak_perspective_to_pinhole(cam_wp, whole)
+    return rasteriser.part_segmentation(vertices + cam_t[:, None], cam_k) > 0
 
 
 def choose_backend(wanted: Backend, device: torch.device) -> Backend:

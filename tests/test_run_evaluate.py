@@ -20,8 +20,7 @@ from evaluate import open_benchmark
 from models.body_model import BodyModel
 from predict.detectors import registry
 from predict.detectors.interface import Detection
-from renderers.rasteriser import Rasteriser
-from renderers.silhouettes import regressed_silhouettes
+from renderers.rasteriser import Rasteriser, render_silhouettes
 from run_evaluate import MEAN, EvaluateOptions, evaluate, main
 from tests.evaluation_sets import (
     constant_checkpoint,
@@ -176,7 +175,7 @@ def test_the_silhouette_iou_by_hand(tmp_path, ssp3d, licensed_set, smpl_checkpoi
     evaluate(options, licensed_set)
     vertices = pose_body(licensed_body, SAID_BETAS, SAID_POSE).vertices
     rasteriser = Rasteriser(licensed_body.faces, licensed_body.face_parts, 256)
-    said = regressed_silhouettes(vertices, torch.tensor([[0.9, 0, 0]]), rasteriser)[0].numpy()
+    said = render_silhouettes(vertices, torch.tensor([[0.9, 0, 0]]), rasteriser)[0].numpy()
     centres = (np.arange(256) + 0.5) / 256
     inside = (centres > 8 / 96) & (centres < 88 / 96)
     true = inside[:, None] & inside

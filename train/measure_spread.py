@@ -18,9 +18,9 @@ from tqdm import tqdm
 from data.pose_dataset import load_poses
 from models.body_model import read_mean_parameters
 from models.checkpoints import ERROR_COVARIANCE, Predictor, load_predictor, read_checkpoint
+from models.decoder import BodyParameters
 from models.feedback import FeedbackRegressor
 from models.refinement import CHANGE_DIMS, Refiner, parameter_errors
-from models.regressor import BodyParameters
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import CameraOptions, Synthesiser
 from train.checkpoints import save_atomically

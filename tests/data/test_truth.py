@@ -8,8 +8,7 @@ import torch
 
 from data.truth import TruthComparer, read_truth, truth_path
 from models.body_model import BodyModel
-from models.regressor import BodyParameters
-from predict.pipeline import place_in_photos
+from models.decoder import BodyParameters, decode_in_photos
 from utils.errors import InputError
 from utils.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 
@@ -46,7 +45,7 @@ def _compare(body, truth, turn=None, scale=0.93):
     turn = torch.eye(3) if turn is None else turn
     parameters = _prediction(truth, turn, scale)
     # 42 m away, 5000 px focal: 5000 / 42 px a metre, which is s * side / 2 at side 256.
-    bodies = place_in_photos(parameters, torch.tensor([[128.0, 128, 256]]), body)
+    bodies = decode_in_photos(parameters, body, torch.tensor([[128.0, 128, 256]]))
     comparer = TruthComparer(body.faces, body.face_parts, 64)
     return comparer.compare(bodies.person(0), truth)
 

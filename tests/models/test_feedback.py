@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from models.body_model import read_mean_parameters
+from models.decoder import INITIAL_CAMERA, PARAMETER_DIMS, split_estimate
 from models.feedback import (
     FeedbackRegressor,
     ObservedNumbers,
     spread_vertices,
     template_normals,
 )
-from models.regressor import INITIAL_CAMERA, PARAMETER_DIMS
 from tests.networks import NETWORKS, random_network
 from tests.observations import random_observation
 from utils.cameras import project_weak_perspective
@@ -47,7 +47,7 @@ def test_untrained_every_estimate_is_the_mean(body_model):
         torch.testing.assert_close(estimate.cam_wp, torch.tensor([INITIAL_CAMERA] * 3))
         torch.testing.assert_close(estimate.pose_rotmats, pose)
         torch.testing.assert_close(estimate.betas, mean.betas.expand(3, -1))
-    torch.testing.assert_close(regressor.initial_estimate[3:-10], mean.pose)
+    torch.testing.assert_close(split_estimate(regressor.initial_estimate).pose, mean.pose)
 
 
 def test_what_it_says_is_its_last_estimate(regressor):
@@ -166,7 +166,7 @@ def _estimate(regressor, count: int) -> torch.Tensor:
 def test_residuals_by_hand(regressor):
     """Weighed by confidence, cut off at 0.3, times 5; nothing of joints that were not seen."""
     estimate = _estimate(regressor, 1)
-    pose = rot6d_to_rotmat(estimate[:, 3:-10].unflatten(1, (24, 6)))
+    pose = rot6d_to_rotmat(split_estimate(estimate).pose.unflatten(1, (24, 6)))
     joints3d = pick(regressor.body(estimate[:, -10:], pose).joints3d, COCO17_IN_90)
     projected = project_weak_perspective(joints3d, estimate[:, :3])
     confidence = torch.ones(1, 17)
@@ -191,7 +191,7 @@ def test_distances_are_those_under_the_projected_vertices(regressor, body_model)
         torch.zeros(2, 128),
     )  # fmt: skip
     _, distances, on_rim, rim = _compared(regressor, estimate, observed)
-    pose = rot6d_to_rotmat(estimate[:, 3:-10].unflatten(1, (24, 6)))
+    pose = rot6d_to_rotmat(split_estimate(estimate).pose.unflatten(1, (24, 6)))
     vertices = body_model(estimate[:, -10:], pose).vertices[:, regressor.vertex_ids]
     places = project_weak_perspective(vertices, estimate[:, :3])
     expected = 0.1 * places[..., 0].clamp(columns[0], columns[-1]) / 0.15

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models import refinement
+from models.decoder import BodyParameters
 from models.refinement import (
     CHANGE_DIMS,
     FIRST_DAMPING,
@@ -14,7 +15,6 @@ from models.refinement import (
     change_parameters,
     parameter_errors,
 )
-from models.regressor import BodyParameters
 from renderers.rasteriser import Rasteriser
 from tests.evaluation_sets import upright_pose
 from tests.networks import random_network

@@ -3,18 +3,17 @@
 from pathlib import Path
 
 from metrics.measurements import Measurements
-from predict.people import Photo, Skipped
 from predict.report import Report
-from predict.results import FinishedPerson, FinishedPhoto
+from predict.results import PhotoResult
+from utils.errors import Skipped
 
 
-def _photo(name: str, *ious: float, errors: dict[str, float] | None = None) -> FinishedPhoto:
+def _photo(name: str, *ious: float, errors: dict[str, float] | None = None) -> PhotoResult:
     sizes = Measurements(1.801, 80.4, 0.9, 1.0, 0.951)
-    people = [FinishedPerson(f"{name}_{iou}", sizes, iou) for iou in ious]
-    return FinishedPhoto(Photo(Path("photos") / name, name), people, errors)
+    return PhotoResult(name, [sizes] * len(ious), list(ious), errors)
 
 
-NOBODY = Skipped(Photo(Path("d.png"), "d"), "d.png: no person found")
+NOBODY = Skipped("d.png", "d.png: no person found")
 
 
 def test_lines_and_summary():
