@@ -99,7 +99,7 @@ class Stages:
         comparer = TruthComparer(body.faces, body.face_parts, size)
         self._writer = ResultWriter(folder, self._faces, False, False, comparer)
 
-        found = [attempt(self._find, photo, "the detector") for photo in photos_of(options)]
+        found = [attempt(self._find, photo, "the detector") for photo in list_photos(options)]
         self._found = [photo for photo in found if not isinstance(photo, Skipped)]
         if not self._found:
             raise InputError(f"nobody found in {options.input}; choose other photos")
@@ -111,7 +111,7 @@ class Stages:
         self._predicted = list(predict_photos(self._found, self._body_predictor))
         self._drawn = list(self._draw())
 
-    def by_name(self) -> dict[str, Callable[[], object]]:
+    def list_by_name(self) -> dict[str, Callable[[], object]]:
         """What to time."""
         return {
             "read": lambda: [read_photo(photo) for photo in self.photos],
@@ -162,13 +162,13 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         stages = Stages(options, Path(folder))
-        rounds: dict[str, list[Times]] = {name: [] for name in stages.by_name()}
+        rounds: dict[str, list[Times]] = {name: [] for name in stages.list_by_name()}
         for _ in tqdm(range(options.rounds), unit="round", disable=None):
-            for name, work in stages.by_name().items():
-                rounds[name].append(times_of(work, len(stages.photos)))
-        seconds = start_up(options, Path(folder))
+            for name, work in stages.list_by_name().items():
+                rounds[name].append(measure_times(work, len(stages.photos)))
+        seconds = time_start_up(options, Path(folder))
     best = {name: Times(*map(min, zip(*times, strict=True))) for name, times in rounds.items()}
-    print(table_of(best, seconds))
+    print(format_table(best, seconds))
     content = {
         **machine(stages.device),
         "cores": os.cpu_count(),
@@ -179,21 +179,21 @@ def main() -> None:
     write_json(options.json, content)
 
 
-def photos_of(options: BenchmarkOptions) -> list[Photo]:
+def list_photos(options: BenchmarkOptions) -> list[Photo]:
     """`count` photos with different names."""
     paths = find_images(options.input)
     paths = [paths[index % len(paths)] for index in range(options.count)]
     return [Photo(path, f"{path.stem}_{index}") for index, path in enumerate(paths)]
 
 
-def times_of(work: Callable[[], object], photos: int) -> Times:
+def measure_times(work: Callable[[], object], photos: int) -> Times:
     """Times a call that handles so many photos."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return Times((time.perf_counter() - wall) / photos, (time.process_time() - cpu) / photos)
 
 
-def start_up(options: BenchmarkOptions, folder: Path) -> dict[str, float]:
+def time_start_up(options: BenchmarkOptions, folder: Path) -> dict[str, float]:
     """Seconds from the start of run_predict.py to its first line."""
     program = [sys.executable, str(ROOT / "run_predict.py")]
     first = [
@@ -203,12 +203,12 @@ def start_up(options: BenchmarkOptions, folder: Path) -> dict[str, float]:
     ]  # fmt: skip
     commands = {"--help": [*program, "--help"], "first result": program + first}
     return {
-        name: min(first_line_after(command) for _ in range(options.rounds))
+        name: min(time_first_line(command) for _ in range(options.rounds))
         for name, command in commands.items()
     }
 
 
-def first_line_after(command: list[str]) -> float:
+def time_first_line(command: list[str]) -> float:
     """Seconds until a program has printed its first line."""
     start = time.perf_counter()
     with subprocess.Popen(
@@ -222,7 +222,7 @@ def first_line_after(command: list[str]) -> float:
     return seconds
 
 
-def table_of(best: dict[str, Times], seconds: dict[str, float]) -> str:
+def format_table(best: dict[str, Times], seconds: dict[str, float]) -> str:
     """The figures as text."""
     lines = [
         f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads",

@@ -1,4 +1,4 @@
-"""From predicted people to pictures and files: names, contents, and what is told about them."""
+"""From predicted people to results: pictures, files and the lines that are printed."""
 
 import io
 from collections import Counter
@@ -26,7 +26,7 @@ TPOSE_MESH = "_tpose"  # what the T-posed mesh's name adds to the posed one's
 
 @dataclass(frozen=True)
 class PhotoResult:
-    """What is told about a photo whose files are written."""
+    """What is printed about a photo whose files are written."""
 
     name: str  # of the image file
     measurements: list[Measurements]  # of its people, the most prominent first
@@ -242,3 +242,85 @@ def save_meshes(stem: Path, arrays: dict[str, np.ndarray], faces: np.ndarray) ->
     for suffix, vertices in ((".obj", upright), (f"{TPOSE_MESH}.obj", arrays["vertices_tpose"])):
         mesh = trimesh.Trimesh(vertices, faces, process=False)
         write_whole(stem.with_name(stem.name + suffix), mesh.export(file_type="obj").encode())
+
+
+class Report:
+    """Collects the outcome of every photo.
+
+    Args:
+        numbered: whether the people in a photo have numbers.
+    """
+
+    def __init__(self, numbered: bool = False) -> None:
+        self._numbered = numbered
+        self._done = 0
+        self._ious: list[float] = []
+        self._skipped: list[str] = []
+        self._errors: list[dict[str, float]] = []
+
+    @classmethod
+    def combine(cls, reports: Sequence["Report"]) -> "Report":
+        """One report of several processes' photos."""
+        total = cls(reports[0]._numbered)
+        for report in reports:
+            total._done += report._done
+            total._ious += report._ious
+            total._skipped += report._skipped
+            total._errors += report._errors
+        return total
+
+    @property
+    def done(self) -> int:
+        """How many photos were predicted."""
+        return self._done
+
+    @property
+    def skipped(self) -> int:
+        """How many photos were not."""
+        return len(self._skipped)
+
+    def add(self, result: PhotoResult | Skipped) -> str:
+        """Adds the result of a photo; returns its lines."""
+        if isinstance(result, Skipped):
+            self._skipped.append(result.reason)
+            return f"skipped {result.reason}"
+        self._done += 1
+        lines = []
+        people = zip(result.measurements, result.silhouette_ious, strict=True)
+        for number, (measurements, iou) in enumerate(people, start=1):
+            who = f"{result.name}{f', person {number}' if self._numbered else ''}"
+            lines.append(f"{who}: {measurements}, silhouette IoU {iou:.2f}")
+        self._ious += result.silhouette_ious
+        if result.errors is not None:
+            self._errors.append(result.errors)
+            lines.insert(1, f"    against the truth: {_format_errors(result.errors)}")
+        return "\n".join(lines)
+
+    def summary(self, output: Path) -> str:
+        """The last lines: counts, means, the skipped photos by name, where the results are."""
+        people = f", {len(self._ious)} people" if self._numbered else ""
+        lines = [f"{self.done} of {self.done + self.skipped} photos done{people}"]
+        if self._ious:
+            lines.append(f"mean IoU of predicted and detected silhouette: {_mean(self._ious):.3f}")
+        if self._errors:
+            means = {
+                name: _mean(errors[name] for errors in self._errors) for name in self._errors[0]
+            }
+            lines.append(
+                f"mean errors over {len(self._errors)} photos with truth: {_format_errors(means)}"
+            )
+        if self._skipped:
+            lines.append(f"{self.skipped} skipped:")
+            lines.extend(f"    {reason}" for reason in self._skipped)
+        if self.done:
+            lines.append(f"results are in {output}")
+        return "\n".join(lines)
+
+
+def _mean(values: Iterable[float]) -> float:
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def _format_errors(errors: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in errors.items())

@@ -111,7 +111,7 @@ class BodyRenderer:
         except Exception as error:
             if backend == "pyrender":
                 raise InputError(
-                    f"pyrender does not work here ({_one_line(error)}); install libegl1 and "
+                    f"pyrender does not work here ({_format_error(error)}); install libegl1 and "
                     "libgl1-mesa-dri, or choose --renderer own"
                 ) from error
             self._warn(error)
@@ -142,10 +142,10 @@ class BodyRenderer:
 
     @staticmethod
     def _warn(error: Exception) -> None:
-        log.warning("no OpenGL here (%s): drawing with our own renderer", _one_line(error))
+        log.warning("no OpenGL here (%s): drawing with our own renderer", _format_error(error))
 
 
-def _one_line(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     text = " ".join(str(error).split()) or "no message"
     return f"{type(error).__name__}: {text[:120]}"
 
@@ -158,7 +158,7 @@ class Window(NamedTuple):
     size: int
 
 
-def window_of(points_px: np.ndarray, width: int, height: int) -> Window | None:
+def find_window(points_px: np.ndarray, width: int, height: int) -> Window | None:
     """The square window that holds every projected vertex which the photo can show.
 
     Args:
@@ -202,7 +202,7 @@ def draw_body(
     points_px = project_perspective(
         torch.from_numpy(vertices_cam)[None], torch.from_numpy(cam_k)[None]
     )[0].numpy()
-    window = window_of(points_px, width, height)
+    window = find_window(points_px, width, height)
     if window is None:
         return photo.copy()
     side = min(window.size, MAX_RENDER_SIDE)
@@ -260,19 +260,19 @@ def draw_proxy(
     cv2.drawContours(picture, outline, -1, SILHOUETTE_COLOUR, thickness)
     if crop is not None:
         corners = crop[:2] + crop[2] / 2 * np.array([[-1.0, -1], [1, 1]])
-        start, end = (tuple(_subpixel(corner)) for corner in corners)
+        start, end = (tuple(_to_subpixels(corner)) for corner in corners)
         cv2.rectangle(picture, start, end, CROP_COLOUR, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
-    _draw_skeleton(picture, _subpixel(joints2d_px), joint_confidence, thickness)
+    _draw_skeleton(picture, _to_subpixels(joints2d_px), joint_confidence, thickness)
     return picture
 
 
 def _draw_skeleton(
     picture: np.ndarray, places: np.ndarray, confidence: np.ndarray, thickness: int
 ) -> None:
-    """Draws limbs and joints, whose `places` (17, 2) are of `_subpixel`, into the picture."""
+    """Draws limbs and joints, whose `places` (17, 2) are of `_to_subpixels`, into the picture."""
     for start, end in COCO17_LIMB_INDICES:
         if confidence[start] > 0 and confidence[end] > 0:
-            colour = _side_colour(COCO17[start], COCO17[end])
+            colour = _choose_colour(COCO17[start], COCO17[end])
             for width, tone in ((thickness + 2, OUTLINE_COLOUR), (thickness + 1, colour)):
                 cv2.line(
                     picture, tuple(places[start]), tuple(places[end]), tone, width,
@@ -282,16 +282,16 @@ def _draw_skeleton(
     for place, seen, name in zip(places, confidence, COCO17, strict=True):
         if seen > 0:
             filling = cv2.FILLED if seen > 0.5 else thickness
-            for width, tone in ((thickness + 2, OUTLINE_COLOUR), (filling, _side_colour(name))):
+            for width, tone in ((thickness + 2, OUTLINE_COLOUR), (filling, _choose_colour(name))):
                 cv2.circle(picture, tuple(place), radius, tone, width, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def _subpixel(points_px: np.ndarray) -> np.ndarray:
+def _to_subpixels(points_px: np.ndarray) -> np.ndarray:
     """Our continuous pixels to cv2's fixed-point ones, whose integers are pixel centres."""
     return np.rint((points_px - 0.5) * (1 << SUBPIXEL_BITS)).astype(int)
 
 
-def _side_colour(*names: str) -> tuple[int, int, int]:
+def _choose_colour(*names: str) -> tuple[int, int, int]:
     for side, colour in (("left_", LEFT_COLOUR), ("right_", RIGHT_COLOUR)):
         if all(name.startswith(side) for name in names):
             return colour

@@ -74,7 +74,7 @@ class Rasteriser(nn.Module):
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        faces, face_parts = _as_integers(faces, "faces"), _as_integers(face_parts, "face_parts")
+        faces, face_parts = _to_integers(faces, "faces"), _to_integers(face_parts, "face_parts")
         _check_topology(faces, face_parts)
         if not 0 < near < far:
             raise ValueError(f"near and far are {near} and {far}; 0 < near < far is needed")
@@ -245,12 +245,14 @@ def _height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
     return tuple(size)
 
 
-def _as_integers(array: Tensor | np.ndarray, name: str) -> Tensor:
+def _to_integers(array: Tensor | np.ndarray, name: str) -> Tensor:
     """A tensor of int64; numpy's unsigned types, which torch mostly cannot compute with, too."""
     if isinstance(array, np.ndarray) and array.dtype.kind in "iu":
         array = torch.from_numpy(array.astype(np.int64))
     if not isinstance(array, Tensor) or array.is_floating_point() or array.dtype == torch.bool:
-        raise ValueError(f"{name} must be a tensor or array of integers, but is {_kind(array)}")
+        raise ValueError(
+            f"{name} must be a tensor or array of integers, but is {_describe_kind(array)}"
+        )
     return array.detach().long()
 
 
@@ -280,7 +282,7 @@ def _check_tensor(
     """Raise unless `tensor` is float32 of `shape` (None: any length) on `device`."""
     wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
     if not isinstance(tensor, Tensor) or tensor.dtype != torch.float32:
-        raise ValueError(f"{name} must be a float32 tensor, but is {_kind(tensor)}")
+        raise ValueError(f"{name} must be a float32 tensor, but is {_describe_kind(tensor)}")
     fits = len(tensor.shape) == len(shape) and all(
         n is None or n == m for n, m in zip(shape, tensor.shape, strict=True)
     )
@@ -290,5 +292,5 @@ def _check_tensor(
         raise ValueError(f"{name} is on {tensor.device}, but the rasteriser is on {device}")
 
 
-def _kind(value: object) -> str:
+def _describe_kind(value: object) -> str:
     return str(value.dtype) if isinstance(value, Tensor | np.ndarray) else type(value).__name__

@@ -10,8 +10,8 @@ from models.decoder import INITIAL_CAMERA, PARAMETER_DIMS, split_estimate
 from models.feedback import (
     FeedbackRegressor,
     ObservedNumbers,
-    spread_vertices,
-    template_normals,
+    choose_spread_vertices,
+    compute_template_normals,
 )
 from tests.networks import NETWORKS, random_network
 from tests.observations import random_observation
@@ -207,12 +207,12 @@ def test_the_rim_is_where_normals_are_perpendicular_to_the_view(body_model):
     upright = torch.eye(3).repeat(1, 24, 1, 1)
     upright[0, 0] = torch.diag(torch.tensor([1.0, -1, -1]))
     rim = regressor._rim(regressor.body(torch.zeros(1, 10), upright))[0]
-    normals = template_normals(body_model)[regressor.vertex_ids]
+    normals = compute_template_normals(body_model)[regressor.vertex_ids]
     torch.testing.assert_close(rim, torch.exp(-((normals[:, 2] / 0.3) ** 2)), atol=1e-4, rtol=0)
 
 
 def test_normals_point_outwards_and_have_length_one(body_model):
-    normals = template_normals(body_model)
+    normals = compute_template_normals(body_model)
     torch.testing.assert_close(normals.norm(dim=1), torch.ones(len(normals)), atol=1e-4, rtol=0)
     template = body_model.skinning.template.unflatten(0, (3, -1)).T
     assert normals[template[:, 1].argmin(), 1] < -0.5  # below the feet
@@ -220,10 +220,10 @@ def test_normals_point_outwards_and_have_length_one(body_model):
 
 
 def test_vertices_are_spread_evenly_and_always_the_same(body_model):
-    chosen = spread_vertices(body_model, 60)
-    assert torch.equal(chosen, spread_vertices(body_model, 60))
+    chosen = choose_spread_vertices(body_model, 60)
+    assert torch.equal(chosen, choose_spread_vertices(body_model, 60))
     assert len(chosen.unique()) == 60
-    assert torch.equal(spread_vertices(body_model, 20), chosen[:20])
+    assert torch.equal(choose_spread_vertices(body_model, 20), chosen[:20])
     template = body_model.skinning.template.unflatten(0, (3, -1)).T
     assert chosen[0] == template[:, 1].argmin()
     # No vertex is further from the chosen ones than these are from one another.
@@ -242,7 +242,9 @@ def test_the_state_dict_holds_no_body(regressor):
 
 def test_vertices_of_the_checkpoint_win_over_those_chosen_now(regressor, body_model, monkeypatch):
     observation, expected = random_observation(2), regressor(random_observation(2))
-    monkeypatch.setattr("models.feedback.spread_vertices", lambda body, count: torch.arange(count))
+    monkeypatch.setattr(
+        "models.feedback.choose_spread_vertices", lambda body, count: torch.arange(count)
+    )
     other = FeedbackRegressor(read_mean_parameters("open"), body_model, _OPTIONS)
     assert not torch.equal(other.kept_vertices, regressor.kept_vertices)
     other.load_state_dict(regressor.state_dict())

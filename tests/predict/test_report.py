@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from metrics.measurements import Measurements
-from predict.report import Report
-from predict.results import PhotoResult
+from predict.results import PhotoResult, Report
 from utils.errors import Skipped
 
 
@@ -50,7 +49,7 @@ def test_reports_of_several_processes_make_one():
     first.add(_photo("a.png", 0.8, errors={"PVE-PA (mm)": 50.0}))
     second.add(_photo("b.png", 0.6, errors={"PVE-PA (mm)": 70.0}))
     second.add(NOBODY)
-    total = Report.combined([first, second])
+    total = Report.combine([first, second])
     assert (total.done, total.skipped) == (2, 1)
     summary = total.summary(Path("out"))
     assert "2 of 3 photos done\nmean IoU of predicted and detected silhouette: 0.700" in summary

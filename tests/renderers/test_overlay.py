@@ -20,7 +20,7 @@ from renderers.overlay import (
     draw_body,
     draw_proxy,
     draw_tpose,
-    window_of,
+    find_window,
 )
 from utils.errors import InputError
 from utils.joints import COCO17
@@ -138,9 +138,9 @@ def test_a_wrong_gl_platform_of_the_users_is_kept_and_survived():
 def test_window_holds_the_body_and_starts_in_the_photo():
     points = np.array([[30.2, 40.7], [90.9, 80.1]])
     # 30.2 - 4 margin, floor 26; 40 - 4 = 36; widths 95 - 26 = 69 and 85 - 36 = 49.
-    assert window_of(points, 200, 100) == Window(26, 36, 69)
-    assert window_of(points - 50, 200, 100) == Window(0, 0, 45)
-    assert window_of(points + 500, 200, 100) is None
+    assert find_window(points, 200, 100) == Window(26, 36, 69)
+    assert find_window(points - 50, 200, 100) == Window(0, 0, 45)
+    assert find_window(points + 500, 200, 100) is None
 
 
 def test_drawing_on_part_of_a_photo_is_drawing_on_all_of_it(body):
