@@ -15,8 +15,8 @@ from torch import Tensor
 from predict.detectors.detectron import (
     Found,
     PersonNetwork,
-    people_in,
-    zoo_config,
+    read_zoo_config,
+    select_people,
 )
 from predict.detectors.detectron_weights import WeightsFile, load_weights, read_weights
 from predict.detectors.masks import inside_photo
@@ -50,24 +50,23 @@ class KeypointRcnn:
     """
 
     def __init__(self, device: torch.device, weights_path: Path) -> None:
-        """Builds the network and loads its weights."""
         weights = read_weights(weights_path, WEIGHTS)
-        self.network = PersonNetwork(zoo_config(CONFIG), device)
+        self.network = PersonNetwork(read_zoo_config(CONFIG), device)
         load_weights(self.network.module, weights, weights_path, WEIGHTS)
 
     def poses(self, image: np.ndarray) -> list[PoseCandidate]:
         """The people in `image`, (H, W, 3) uint8 RGB, in any order."""
-        return poses_of(self.network(image))
+        return select_poses(self.network(image))
 
 
-def poses_of(found: FoundPoses) -> list[PoseCandidate]:
+def select_poses(found: FoundPoses) -> list[PoseCandidate]:
     """The people that Keypoint R-CNN found.
 
     Positions need no half-pixel correction: detectron2 adds 0.5 to COCO's pixel numbers when it
     reads them for training and places a heatmap cell at its centre, so that pixel i covers
     [i, i + 1), as here.
     """
-    people = people_in(found)
+    people = select_people(found)
     boxes, scores = (
         values[people].cpu().numpy() for values in (found.pred_boxes.tensor, found.scores)
     )

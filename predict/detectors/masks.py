@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 MASK_THRESHOLD = 0.5
-SMALLEST_PERSON = 100  # px of silhouette; less is no person that a body can be fitted to
+MIN_PERSON_PIXELS = 100  # px of silhouette; less is no person that a body can be fitted to
 SPECK_SHARE = 0.002  # of the silhouette; holes smaller than this are noise, not background
 
 
@@ -39,7 +39,7 @@ def _tidy_part(silhouette: np.ndarray, joints2d_px: np.ndarray) -> np.ndarray:
     kept[_labels_at(labels, joints2d_px)] = True
     kept[0] = False
     silhouette = kept[labels]
-    if silhouette.sum() < SMALLEST_PERSON:
+    if silhouette.sum() < MIN_PERSON_PIXELS:
         return np.zeros_like(silhouette)
     return _fill_pinholes(silhouette)
 

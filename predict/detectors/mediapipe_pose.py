@@ -36,7 +36,8 @@ class MediaPipeDetector:
         InputError: mediapipe is not installed or cannot be loaded on this machine.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *_: object) -> None:
+        # Neither device nor weights: its models are part of the package, and run on the CPU.
         self._quiet = True  # until the first person was found: only then has everything loaded
         with _silenced_stderr():
             try:
