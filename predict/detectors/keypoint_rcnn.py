@@ -19,8 +19,8 @@ from predict.detectors.detectron import (
     select_people,
 )
 from predict.detectors.detectron_weights import WeightsFile, load_weights, read_weights
-from predict.detectors.masks import inside_photo
 from predict.detectors.matching import PoseCandidate
+from utils.cameras import inside_image
 
 WEIGHTS = WeightsFile(
     "Keypoint R-CNN R50-FPN 3x",
@@ -76,7 +76,7 @@ def select_poses(found: FoundPoses) -> list[PoseCandidate]:
         found.pred_keypoints[people].cpu().numpy(), boxes, scores, strict=True
     ):
         joints2d_px, probability = joints[:, :2], joints[:, 2]
-        seen = (probability >= SEEN) & inside_photo(joints2d_px, width, height)
+        seen = (probability >= SEEN) & inside_image(joints2d_px, width, height)
         # Interpolating the heatmap may lift its peak above 1.
         confidence = np.where(seen, probability.clip(max=1), 0).astype(np.float32)
         candidates.append(PoseCandidate(joints2d_px, confidence, box, float(score)))

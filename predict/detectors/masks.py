@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from utils.cameras import inside_image
+
 MASK_THRESHOLD = 0.5
 MIN_PERSON_PIXELS = 100  # px of silhouette; less is no person that a body can be fitted to
 SPECK_SHARE = 0.002  # of the silhouette; holes smaller than this are noise, not background
@@ -50,14 +52,9 @@ def tight_box(silhouette: np.ndarray) -> np.ndarray:
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
 
 
-def inside_photo(joints2d_px: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(N,) bool, which of (N, 2) pixel positions lie in the photo; NaN does not."""
-    return ((joints2d_px >= 0) & (joints2d_px < (width, height))).all(axis=1)
-
-
 def _labels_at(labels: np.ndarray, joints2d_px: np.ndarray) -> np.ndarray:
     height, width = labels.shape
-    inside = joints2d_px[inside_photo(joints2d_px, width, height)].astype(int)
+    inside = joints2d_px[inside_image(joints2d_px, width, height)].astype(int)
     return labels[inside[:, 1], inside[:, 0]]
 
 

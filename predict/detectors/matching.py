@@ -7,7 +7,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from predict.detectors.interface import Detection
-from predict.detectors.masks import inside_photo, tidy_silhouette, tight_box
+from predict.detectors.masks import tidy_silhouette, tight_box
+from utils.cameras import inside_image
 
 MIN_IOU = 0.5  # IoU of boxes; two networks' boxes of one person agree to 0.8 and more
 SAME_PERSON = 0.8  # share of the smaller silhouette that lies in another: the same person again
@@ -127,7 +128,7 @@ def _assign(
 def _share_inside(mask: np.ndarray, pose: PoseCandidate) -> float:
     """Share of a pose's seen joints that lie in the mask; 0 when none was seen."""
     height, width = mask.shape
-    seen = (pose.joint_confidence > 0) & inside_photo(pose.joints2d_px, width, height)
+    seen = (pose.joint_confidence > 0) & inside_image(pose.joints2d_px, width, height)
     if not seen.any():
         return 0.0
     columns, rows = pose.joints2d_px[seen].astype(int).T
@@ -137,7 +138,7 @@ def _share_inside(mask: np.ndarray, pose: PoseCandidate) -> float:
 def _build_person(mask: MaskCandidate, pose: PoseCandidate) -> _Person | None:
     """A matched pair as a detection; None where the mask has nothing the size of a person."""
     height, width = mask.mask.shape
-    inside = inside_photo(pose.joints2d_px, width, height)
+    inside = inside_image(pose.joints2d_px, width, height)
     confidence = np.where(inside, pose.joint_confidence, 0).astype(np.float32)
     silhouette = tidy_silhouette(mask.mask, pose.joints2d_px[confidence > WELL_VISIBLE])
     if not silhouette.any():
