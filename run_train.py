@@ -21,15 +21,15 @@ from models.body_model import BodyModel, MeanParameters, read_mean_parameters
 from models.checkpoints import (
     check_same_body,
     load_regressor,
-    network_options_of,
     read_checkpoint,
+    read_network_options,
 )
 from models.networks import (
     Network,
     NetworkOptions,
     build_network,
     describe_network,
-    network_options_from,
+    parse_network_options,
 )
 from synthesis.body import draw_betas
 from synthesis.detector_errors import read_detector_errors
@@ -37,7 +37,6 @@ from synthesis.observed_people import ObservedPairs, read_observed_people
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import CameraOptions, Synthesiser
 from train.checkpoints import LAST, resume, save_epoch
-from train.distributed import ALONE, Ranks, joined_ranks
 from train.logging import RunLog
 from train.run_options import check_ranges, differing_options, storable
 from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions, epoch_length
@@ -46,7 +45,7 @@ from utils.devices import choose_device
 from utils.errors import InputError
 from utils.files import check_writable
 from utils.paths import DETECTOR_ERRORS, EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
-from utils.torchrun import Process
+from utils.processes import ALONE, Ranks, joined_ranks
 
 DRY_RUN_STEPS = 20
 DRY_RUN_POSES = 64
@@ -107,7 +106,7 @@ def main() -> None:
     check_ranges(options)
     if options.threads > 0:
         torch.set_num_threads(options.threads)
-    device = choose_device(Process.from_environment().device_name(options.device))
+    device = choose_device(Ranks.from_environment().device_name(options.device))
     with joined_ranks(device) as ranks:
         train(options, device, ranks)
 
@@ -204,8 +203,8 @@ def starting_regressor(model: ModelOptions, body_model: BodyModel, mean: MeanPar
     if "body" in checkpoint:
         check_same_body(checkpoint["body"], body_model, model.init_from)
     checkpoint.setdefault("mean_parameters", mean._asdict())
-    found = network_options_of(checkpoint, model.init_from)
-    wanted = network_options_from(storable(asdict(model)))
+    found = read_network_options(checkpoint, model.init_from)
+    wanted = parse_network_options(storable(asdict(model)))
     if found != wanted:
         raise InputError(
             f"{model.init_from} holds a {describe_network(found)}, but the options ask for a "

@@ -18,7 +18,7 @@ _KEYS = {
     "joints3d": "joints3d",
     "pose": "pose_rotmats",
     "betas": "betas",
-    "tpose": "tpose_vertices",
+    "tpose": "vertices_tpose",
 }
 
 
@@ -89,7 +89,7 @@ class MultiTaskLoss(nn.Module):
         """Weigh and add the terms of a batch.
 
         Args:
-            pred: vertices and tpose_vertices (B, V, 3) and joints3d (B, 14, 3) in metres,
+            pred: vertices and vertices_tpose (B, V, 3) and joints3d (B, 14, 3) in metres,
                 joints2d_norm (B, 17, 2) in [-1, 1], pose_rotmats (B, 24, 3, 3), betas (B, 10);
                 those of the terms in use.
             target: the same, and visibility (B, 17) bool of the 2D joints. What is not visible may

@@ -26,7 +26,7 @@ class BodyOutput(NamedTuple):
 
     vertices: Tensor  # (B, V, 3) metres
     joints3d: Tensor  # (B, 90, 3) metres, `utils.joints.BODY_MODEL_JOINTS` order
-    tpose_vertices: Tensor  # (B, V, 3) metres, the same shape in the T-pose, y up
+    vertices_tpose: Tensor  # (B, V, 3) metres, the same shape in the T-pose, y up
     bone_transforms: Tensor  # (B, 24, 3, 4) affine, from the T-pose to the pose
 
 
@@ -72,7 +72,7 @@ class BodyModel(nn.Module):
             "gender": gender,
             "vertices": len(arrays.v_template),
             "faces": len(arrays.f),
-            "hash": _hash_of(arrays, landmarks),
+            "hash": _hash_body(arrays, landmarks),
         }
 
     @classmethod
@@ -109,20 +109,20 @@ class BodyModel(nn.Module):
         Returns:
             Vertices and joints, in the frame that the root rotation leads to, metres.
         """
-        vertices, skeleton, tpose_vertices, transforms = self.skinning(betas, pose_rotmats)
+        vertices, skeleton, vertices_tpose, transforms = self.skinning(betas, pose_rotmats)
         needed = vertices.mT.index_select(2, self.landmark_vertices)  # (B, 3, N)
         landmarks = needed @ self.landmark_regressors.T  # (B, 3, 21 + 45)
         joints3d = torch.cat([skeleton, landmarks.mT], dim=1)
-        return BodyOutput(vertices, joints3d, tpose_vertices, transforms)
+        return BodyOutput(vertices, joints3d, vertices_tpose, transforms)
 
-    def reduced_to(self, vertex_ids: Tensor) -> "BodyModel":
+    def reduce_to(self, vertex_ids: Tensor) -> "BodyModel":
         """The same body with few of its vertices and no faces; all 90 joints stay exact.
 
         Args:
             vertex_ids: (N,) vertex numbers, each once, all `landmark_vertices` among them.
         """
         reduced = copy.deepcopy(self)
-        reduced.skinning = self.skinning.reduced_to(vertex_ids)
+        reduced.skinning = self.skinning.reduce_to(vertex_ids)
         matches = self.landmark_vertices[:, None] == vertex_ids
         if not matches.any(dim=1).all():
             raise ValueError("a reduced body must keep the landmark vertices")
@@ -183,7 +183,7 @@ def _check_landmarks(arrays: SmplArrays, landmarks: Landmarks) -> None:
         raise InputError(f"the body model's face_parts are not all within 1..{len(PARTS) - 1}")
 
 
-def _hash_of(arrays: SmplArrays, landmarks: Landmarks) -> str:
+def _hash_body(arrays: SmplArrays, landmarks: Landmarks) -> str:
     """A short hash of every number that a prediction depends on."""
     digest = hashlib.sha256()
     for array in (*arrays, *landmarks):

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from models.body_model import BodyModel
-from models.regressed_body import describe_body
+from models.decoder import describe_body
 from renderers.nmr_renderer import NmrRenderer
 from renderers.rasteriser import Rasteriser
 from synthesis.body import draw_betas, draw_vertex_noise
@@ -53,7 +53,7 @@ from utils.proxy import (
     Observation,
     inside_image,
 )
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 from utils.tensors import constant, pick
 
 # What draws the bodies, by the name that `--data.renderer` takes.
@@ -267,7 +267,7 @@ def _choose_poses(
     poses: Tensor, augmentation: AugmentationOptions | None, generator: Generator
 ) -> Tensor:
     """(B, 72) axis-angle to joint rotations (B, 24, 3, 3), perhaps varied."""
-    pose_rotmats = axis_angle_to_rotmat(poses.unflatten(1, (-1, 3)))
+    pose_rotmats = pose_to_rotmats(poses)
     if augmentation is None:
         return pose_rotmats
     return vary_poses(pose_rotmats, draw_pose_variation(augmentation, len(poses), generator))

@@ -1,46 +1,35 @@
 """Detectors by the name that `--silh_from` takes."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from predict.detectors.interface import Detector
-from utils.errors import InputError
+from utils.errors import InputError, Skipped
 from utils.paths import CHECKPOINTS
 
-# Imported only when asked for: detectors bring in heavy libraries, and not all are installed.
+BuildDetector = Callable[[torch.device, Path], Detector]
 
 
-def _mediapipe(device: torch.device, checkpoints: Path) -> Detector:
-    from predict.detectors.mediapipe_pose import MediaPipeDetector
+def _import_later(module: str, name: str) -> BuildDetector:
+    """Builds a detector, whose module is imported only when it is asked for.
 
-    return MediaPipeDetector()  # its models are part of the package, and run on the CPU
+    Detectors bring in heavy libraries, and not all are installed.
+    """
 
+    def build(device: torch.device, checkpoints: Path) -> Detector:
+        return getattr(importlib.import_module(module), name)(device, checkpoints)
 
-def _maskrcnn(device: torch.device, checkpoints: Path) -> Detector:
-    from predict.detectors.torchvision_rcnn import MaskRcnnDetector
-
-    return MaskRcnnDetector(device, checkpoints)
-
-
-def _pointrend(device: torch.device, checkpoints: Path) -> Detector:
-    from predict.detectors.pointrend import PointRendDetector
-
-    return PointRendDetector(device, checkpoints)
+    return build
 
 
-def _densepose(device: torch.device, checkpoints: Path) -> Detector:
-    from predict.detectors.densepose import DensePoseDetector
-
-    return DensePoseDetector(device, checkpoints)
-
-
-DETECTORS: dict[str, Callable[[torch.device, Path], Detector]] = {
-    "mediapipe": _mediapipe,
-    "maskrcnn": _maskrcnn,
-    "pointrend": _pointrend,
-    "densepose": _densepose,
+DETECTORS: dict[str, BuildDetector] = {
+    "mediapipe": _import_later("predict.detectors.mediapipe_pose", "MediaPipeDetector"),
+    "maskrcnn": _import_later("predict.detectors.torchvision_rcnn", "MaskRcnnDetector"),
+    "pointrend": _import_later("predict.detectors.pointrend", "PointRendDetector"),
+    "densepose": _import_later("predict.detectors.densepose", "DensePoseDetector"),
 }
 
 
@@ -65,15 +54,15 @@ def build_detector(name: str, device: torch.device, checkpoints: Path = CHECKPOI
 
 def available_detectors(
     device: torch.device, checkpoints: Path = CHECKPOINTS
-) -> dict[str, Detector | str]:
+) -> dict[str, Detector | Skipped]:
     """Every detector by name: loaded, or in one line why it cannot be had on this machine.
 
     Weights that torchvision offers are downloaded where there is a network.
     """
-    found: dict[str, Detector | str] = {}
+    found: dict[str, Detector | Skipped] = {}
     for name in DETECTORS:
         try:
             found[name] = build_detector(name, device, checkpoints)
         except InputError as error:
-            found[name] = str(error)
+            found[name] = Skipped(name, str(error))
     return found

@@ -93,7 +93,7 @@ def test_a_reduced_body_has_the_vertices_and_all_joints_of_the_whole(gradients, 
     others = torch.tensor([6000, 17, 3])  # in no order
     needed = body_model.landmark_vertices
     kept = torch.cat([others, needed[~torch.isin(needed, others)].flip(0)])
-    reduced = body_model.reduced_to(kept)
+    reduced = body_model.reduce_to(kept)
 
     betas, axis_angles = _random_people(3)
     rotmats = axis_angle_to_rotmat(axis_angles)
@@ -104,10 +104,10 @@ def test_a_reduced_body_has_the_vertices_and_all_joints_of_the_whole(gradients, 
     assert found.joints3d.shape == (3, len(BODY_MODEL_JOINTS), 3)
     exact = {"atol": 2e-6, "rtol": 0}  # but for the order in which products are added
     torch.testing.assert_close(found.vertices, expected.vertices[:, kept], **exact)
-    torch.testing.assert_close(found.tpose_vertices, expected.tpose_vertices[:, kept], **exact)
+    torch.testing.assert_close(found.vertices_tpose, expected.vertices_tpose[:, kept], **exact)
     torch.testing.assert_close(found.joints3d, expected.joints3d, **exact)
     assert torch.equal(found.bone_transforms, expected.bone_transforms)
-    torch.testing.assert_close(reduced.tpose(betas), found.tpose_vertices, **exact)
+    torch.testing.assert_close(reduced.tpose(betas), found.vertices_tpose, **exact)
     if gradients:
         gradient, wanted = (
             torch.autograd.grad(body.joints3d.square().sum(), betas)[0]
@@ -123,7 +123,7 @@ def test_a_reduced_body_has_the_vertices_and_all_joints_of_the_whole(gradients, 
 
 def test_a_reduced_body_must_keep_what_its_joints_need(body_model):
     with pytest.raises(ValueError, match="must keep the landmark vertices"):
-        body_model.reduced_to(body_model.landmark_vertices[1:])
+        body_model.reduce_to(body_model.landmark_vertices[1:])
 
 
 def test_gradients_reach_betas_and_pose(body_model):

@@ -1,14 +1,12 @@
 """One of the processes of test_distributed.py: trains one step and writes its gradients.
 
-Started as `distributed_worker.py FILE NETWORK`, alone or with torchrun's variables in the
-environment; the networks are those of tests/networks.py.
+Started as `python -m tests.train.distributed_worker FILE NETWORK`, alone or with torchrun's
+variables in the environment; the networks are those of tests/networks.py.
 """
 
 import math
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
@@ -17,8 +15,8 @@ from metrics.metrics import Metrics
 from models.body_model import BodyModel, read_mean_parameters
 from synthesis.synthesiser import CameraOptions, Synthesiser, SyntheticBatch
 from tests.networks import random_network
-from train.distributed import Ranks, joined_ranks
 from train.trainer import Trainer, TrainingOptions
+from utils.processes import Ranks, joined_ranks
 
 BATCH = 6
 

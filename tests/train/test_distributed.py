@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from train.distributed import Ranks
-from utils.errors import InputError
-
-_WORKER = Path(__file__).with_name("distributed_worker.py")
+from utils.paths import ROOT
 
 
 def _free_port() -> int:
@@ -27,8 +24,8 @@ def _results_of(processes: int, path: Path, network: str) -> dict:
     for rank in range(processes):
         variables = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
         variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, str(_WORKER), str(path), network]
-        workers.append(subprocess.Popen(command, env={**os.environ, **variables}))
+        command = [sys.executable, "-m", "tests.train.distributed_worker", str(path), network]
+        workers.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables}))
     assert [worker.wait(timeout=300) for worker in workers] == [0] * processes
     return torch.load(path, weights_only=True)
 
@@ -49,16 +46,3 @@ def test_two_processes_have_the_gradients_of_one(tmp_path, network, parameters):
     # Everybody validates with the batch normalisation that the first process would write.
     assert two["validation"]["pve_pa"] == pytest.approx(one["validation"]["pve_pa"], rel=1e-3)
     assert two["validation"]["mpjpe"] == pytest.approx(one["validation"]["mpjpe"], rel=1e-3)
-
-
-def test_shares_are_all_of_it_once():
-    items = torch.arange(10)
-    shares = [Ranks(rank, 3).share_of(items) for rank in range(3)]
-    assert sorted(torch.cat(shares).tolist()) == list(range(10))
-    assert {len(share) for share in shares} == {3, 4}
-
-
-def test_a_batch_that_cannot_be_shared():
-    Ranks(0, 4).check_batch(140)
-    with pytest.raises(InputError, match="140 cannot be shared equally by 3"):
-        Ranks(0, 3).check_batch(140)
