@@ -32,7 +32,7 @@ from utils.paths import OPEN_POSES_VAL
 
 VERSION = 1  # to be raised when the pictures change: older folders are then made anew
 MANIFEST = "manifest.json"
-LARGEST_COUNT = 1000  # people; more would repeat poses often
+MAX_PEOPLE = 1000  # more would repeat poses often
 SYNTHESIS_BATCH = 50  # people synthesised together, so that numbers do not depend on options
 
 
@@ -69,9 +69,9 @@ def build_benchmark(
     Raises:
         InputError: `count` is out of range, or the folder holds other files.
     """
-    if not 1 <= options.count <= LARGEST_COUNT:
-        raise InputError(f"count is {options.count}; expected 1 to {LARGEST_COUNT} people")
-    _prepare_folder(folder, manifest_of(options))
+    if not 1 <= options.count <= MAX_PEOPLE:
+        raise InputError(f"count is {options.count}; expected 1 to {MAX_PEOPLE} people")
+    _prepare_folder(folder, make_manifest(options))
     photos = [folder / f"person_{index:04d}.jpg" for index in range(options.count)]
     missing = [index for index, photo in enumerate(photos) if not _is_whole(photo)]
     for _ in in_processes(partial(make_person, folder, options=options), missing, workers):
@@ -89,28 +89,28 @@ def in_processes(make: Callable, items: Sequence, workers: int) -> Iterator:
         yield from pool.map(make, items)
 
 
-def missing_people(folder: Path, options: BenchmarkOptions) -> int:
+def count_missing(folder: Path, options: BenchmarkOptions) -> int:
     """How many people `build_benchmark` would have to make."""
-    if read_manifest(folder) != manifest_of(options):
+    if read_manifest(folder) != make_manifest(options):
         return options.count
     photos = (folder / f"person_{index:04d}.jpg" for index in range(options.count))
     return sum(not _is_whole(photo) for photo in photos)
 
 
-def manifest_of(options: BenchmarkOptions) -> dict[str, Any]:
+def make_manifest(options: BenchmarkOptions) -> dict[str, Any]:
     """What the pictures depend on, but for their number."""
     left_out = ("count", "poses", "picture")  # poses are told by what their file holds
     made_from = {name: value for name, value in asdict(options).items() if name not in left_out}
     return {
         "version": VERSION,
         **made_from,
-        **_made_like(options.picture),
+        **_describe_picture(options.picture),
         "body_hash": neutral_body().identity["hash"],
         "poses_hash": hashlib.sha256(options.poses.read_bytes()).hexdigest()[:16],
     }
 
 
-def _made_like(picture: PictureOptions) -> dict[str, Any]:
+def _describe_picture(picture: PictureOptions) -> dict[str, Any]:
     """A picture's size, and its effort only where it is not the usual, as in older manifests."""
     size = [picture.width, picture.height]
     usual = asdict(PictureOptions(*size))
@@ -168,12 +168,13 @@ def _read_once(poses: Path) -> PoseData:
     return load_poses(poses)
 
 
-def synthesised_people(
+def synthesise_people(
     poses: torch.Tensor,
     betas: torch.Tensor,
     image_size: int,
     augmentation: AugmentationOptions | None,
     seed: int,
+    batch_size: int = SYNTHESIS_BATCH,
 ) -> Iterator[SyntheticBatch]:
     """The people's proxies straight from their truth, as training makes them; always on the CPU.
 
@@ -183,14 +184,15 @@ def synthesised_people(
         image_size: side of the crop, pixels; the views drawn do not depend on it.
         augmentation: detector errors and varied views; None for perfect proxies.
         seed: of the augmentation.
+        batch_size: people synthesised together.
 
     Yields:
-        Batches of `SYNTHESIS_BATCH` people.
+        Batches of `batch_size` people.
     """
     synthesiser = Synthesiser(
         neutral_body(), read_mean_parameters("open").betas, image_size, CameraOptions()
     )
-    for start in range(0, len(poses), SYNTHESIS_BATCH):
-        piece = slice(start, start + SYNTHESIS_BATCH)
+    for start in range(0, len(poses), batch_size):
+        piece = slice(start, start + batch_size)
         generator = torch.Generator().manual_seed(seed + start)
         yield synthesiser(poses[piece], augmentation, generator, betas[piece])

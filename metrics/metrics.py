@@ -63,13 +63,13 @@ class Metrics:
         for name, metric in _METRICS.items():
             if metric.key not in pred or metric.key not in target:
                 continue
-            pair = tuple(map(_numbers, pair_of(pred, target, metric.key)))
+            pair = tuple(map(_to_float32, pair_of(pred, target, metric.key)))
             if metric.key == "joints2d_px":
                 pair = (*pair, visibility_of(target, pair[1]))
             if metric.key == "silhouettes":
                 pair = (*pair, target.get("counted"))
             values = metric.function(*pair)  # (B,)
-            counts = _counts(name, target, values)  # (B,) bool
+            counts = _find_counted(name, target, values)  # (B,) bool
             self._add(name, values, counts)
             per_sample[name] = torch.where(counts, values, torch.nan)
         if not per_sample:
@@ -167,12 +167,12 @@ _METRICS = {
 }
 
 
-def _numbers(values: Tensor) -> Tensor:
+def _to_float32(values: Tensor) -> Tensor:
     """Floats of any width as float32; masks and whole numbers as they are."""
     return values.float() if values.is_floating_point() else values
 
 
-def _counts(name: str, target: dict[str, Tensor], values: Tensor) -> Tensor:
+def _find_counted(name: str, target: dict[str, Tensor], values: Tensor) -> Tensor:
     """Which samples count: all, but for those without any visible joint to measure."""
     if name == "joints2d_l2":
         return target["visibility"].bool().any(dim=1)

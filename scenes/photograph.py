@@ -122,19 +122,19 @@ def dress(person: Person, figure: Figure, body: BodyModel) -> Mesh:
     vertex_parts[faces.ravel()] = np.repeat(parts, 3)
     garments = garments_of(figure.rest, vertex_parts, figure.marks, person.clothes)
     thickness = thickness_of(garments, faces)
-    vertices = figure.vertices + thickness[:, None] * _normals(figure.vertices, faces)
+    vertices = figure.vertices + thickness[:, None] * _compute_normals(figure.vertices, faces)
     vertices[:, 1] = np.minimum(vertices[:, 1], CAMERA_HEIGHT + 0.005)  # soles stay on the ground
     mesh = Mesh(vertices, faces, np.full(len(faces), BODY), parts, figure.rest)
     for leg in ("left_leg", "right_leg"):
-        mesh = _joined(mesh, *_shoe(figure, vertex_parts == PARTS.index(leg)), SHOE)
+        mesh = _join(mesh, *_make_shoe(figure, vertex_parts == PARTS.index(leg)), SHOE)
     if person.clothes.bun:
-        mesh = _joined(mesh, *_bun(figure, vertex_parts), BUN)
+        mesh = _join(mesh, *_make_bun(figure, vertex_parts), BUN)
     if person.stool:
-        mesh = _joined(mesh, *_stool(figure, vertex_parts), STOOL)
+        mesh = _join(mesh, *_make_stool(figure, vertex_parts), STOOL)
     return mesh
 
 
-def _joined(mesh: Mesh, thing: trimesh.Trimesh, rest: np.ndarray, kind: int) -> Mesh:
+def _join(mesh: Mesh, thing: trimesh.Trimesh, rest: np.ndarray, kind: int) -> Mesh:
     count = len(thing.faces)
     return Mesh(
         np.concatenate([mesh.vertices, thing.vertices]),
@@ -145,7 +145,7 @@ def _joined(mesh: Mesh, thing: trimesh.Trimesh, rest: np.ndarray, kind: int) -> 
     )
 
 
-def _shoe(figure: Figure, on_leg: np.ndarray) -> tuple[trimesh.Trimesh, np.ndarray]:
+def _make_shoe(figure: Figure, on_leg: np.ndarray) -> tuple[trimesh.Trimesh, np.ndarray]:
     """The convex hull of a foot, a little wider than the foot, and its place in the T-pose."""
     ankle = figure.marks["left_ankle"][1]
     foot = np.flatnonzero(on_leg & (figure.rest[:, 1] < ankle - 0.005))
@@ -156,12 +156,12 @@ def _shoe(figure: Figure, on_leg: np.ndarray) -> tuple[trimesh.Trimesh, np.ndarr
     inwards = (normals * hull.equations[:, :3]).sum(axis=1) < 0
     faces = np.where(inwards[:, None], hull.simplices[:, ::-1], hull.simplices)
     shoe = trimesh.Trimesh(figure.vertices[foot], faces, process=False)
-    shoe.vertices += SHOE_THICKNESS * _normals(np.array(shoe.vertices), faces)
+    shoe.vertices += SHOE_THICKNESS * _compute_normals(np.array(shoe.vertices), faces)
     shoe.vertices[:, 1] = np.minimum(shoe.vertices[:, 1], CAMERA_HEIGHT)
     return shoe, figure.rest[foot]
 
 
-def _bun(figure: Figure, vertex_parts: np.ndarray) -> tuple[trimesh.Trimesh, np.ndarray]:
+def _make_bun(figure: Figure, vertex_parts: np.ndarray) -> tuple[trimesh.Trimesh, np.ndarray]:
     """A knot of hair at the back of the head, and its place in the T-pose."""
     ball = trimesh.creation.icosphere(subdivisions=3, radius=0.05)
     ball.vertices *= [1.0, 0.9, 0.85]
@@ -175,7 +175,7 @@ def _bun(figure: Figure, vertex_parts: np.ndarray) -> tuple[trimesh.Trimesh, np.
     return ball, rest
 
 
-def _stool(figure: Figure, vertex_parts: np.ndarray) -> tuple[trimesh.Trimesh, np.ndarray]:
+def _make_stool(figure: Figure, vertex_parts: np.ndarray) -> tuple[trimesh.Trimesh, np.ndarray]:
     """A cube to sit on, from the ground to the seat."""
     torso = figure.vertices[vertex_parts == PARTS.index("torso")]
     seat = torso[:, 1].max() - 0.015
@@ -188,7 +188,7 @@ def _stool(figure: Figure, vertex_parts: np.ndarray) -> tuple[trimesh.Trimesh, n
     return box, np.array(box.vertices)
 
 
-def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def _compute_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) unit normals, outwards."""
     found = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces.astype(np.int64)))
     return found.numpy()
@@ -202,7 +202,7 @@ def draw_mesh(
     Returns:
         (H, W, 3) linear RGB multiplied by alpha, and alpha (H, W).
     """
-    lit = irradiance(mesh.vertices, _normals(mesh.vertices, mesh.faces), shadows, light)
+    lit = irradiance(mesh.vertices, _compute_normals(mesh.vertices, mesh.faces), shadows, light)
     picture = figure.camera.picture
     zoom = picture.supersampling
     fine = np.diag([zoom, zoom, 1.0]) @ figure.camera.cam_k
@@ -219,7 +219,7 @@ def draw_mesh(
     def at_pixels(attributes: np.ndarray) -> np.ndarray:
         return np.einsum("nk,nkc->nc", weights.numpy(), attributes[mesh.faces[hit]])
 
-    albedo = _albedo(at_pixels(mesh.rest), mesh, hit.numpy(), person, figure.marks, seed)
+    albedo = _paint(at_pixels(mesh.rest), mesh, hit.numpy(), person, figure.marks, seed)
     drawn = np.zeros((*size, 4))
     drawn[rows, columns, :3] = albedo * at_pixels(lit)
     drawn[rows, columns, 3] = 1
@@ -227,7 +227,7 @@ def draw_mesh(
     return small[..., :3], small[..., 3]
 
 
-def _albedo(
+def _paint(
     rest: np.ndarray, mesh: Mesh, hit: np.ndarray, person: Person, marks: Marks, seed: int
 ) -> np.ndarray:
     garments = garments_of(rest, mesh.parts[hit], marks, person.clothes)
@@ -256,42 +256,42 @@ def draw_background(place: Place, camera: Camera, shadows: ShadowMaps, seed: int
     points = rays[on_ground] * to_ground[on_ground, None]
     footprint = 2.5 * to_ground[on_ground] / focal
     albedo = place.ground(points[:, [0, 2]], footprint, seed) ** GAMMA
-    colour[on_ground] = albedo * _ground_light(points, camera, shadows, place.light)
+    colour[on_ground] = albedo * _light_ground(points, camera, shadows, place.light)
     if place.wall:
         points = rays[on_wall] * to_wall[on_wall, None]
         flat = np.stack([points[:, 0], CAMERA_HEIGHT - points[:, 1]], axis=1)
         albedo = np.clip(place.wall(flat, to_wall[on_wall] / focal, seed + 50), 0, 1) ** GAMMA
-        colour[on_wall] = albedo * _wall_light(points, wall_z, shadows, place.light)
+        colour[on_wall] = albedo * _light_wall(points, wall_z, shadows, place.light)
     if place.landscape:
         far = ~on_ground & ~on_wall
         colour[far] = landscape_colour(rays[far], place.landscape, seed + 90) ** GAMMA
     depth = np.where(on_ground, to_ground, np.where(on_wall, to_wall, 80.0))
-    return _out_of_focus(colour.reshape(*size, 3), depth.reshape(size), camera.distance)
+    return _blur_by_depth(colour.reshape(*size, 3), depth.reshape(size), camera.distance)
 
 
-def _ground_light(
+def _light_ground(
     points: np.ndarray, camera: Camera, shadows: ShadowMaps, light: Light
 ) -> np.ndarray:
     steps = np.arange(-GRID_REACH, GRID_REACH + GRID_STEP, GRID_STEP)
     grid_z, grid_x = np.meshgrid(steps + camera.distance, steps, indexing="ij")
     places = np.stack([grid_x, np.full_like(grid_x, CAMERA_HEIGHT), grid_z], axis=-1)
-    return _looked_up(
+    return _look_up(
         points[:, [2, 0]], np.array([steps[0] + camera.distance, steps[0]]), places,
         np.array([0.0, -1, 0]), shadows, light,
     )  # fmt: skip
 
 
-def _wall_light(points: np.ndarray, wall_z: float, shadows: ShadowMaps, light: Light) -> np.ndarray:
+def _light_wall(points: np.ndarray, wall_z: float, shadows: ShadowMaps, light: Light) -> np.ndarray:
     steps = np.arange(-GRID_REACH, GRID_REACH + GRID_STEP, GRID_STEP)
     grid_y, grid_x = np.meshgrid(steps, steps, indexing="ij")
     places = np.stack([grid_x, grid_y, np.full_like(grid_x, wall_z)], axis=-1)
-    return _looked_up(
+    return _look_up(
         points[:, [1, 0]], np.array([steps[0], steps[0]]), places, np.array([0.0, 0, -1]), shadows,
         light,
     )  # fmt: skip
 
 
-def _looked_up(
+def _look_up(
     points: np.ndarray,
     origin: np.ndarray,
     places: np.ndarray,
@@ -309,7 +309,7 @@ def _looked_up(
     )
 
 
-def _out_of_focus(picture: np.ndarray, depth: np.ndarray, distance: float) -> np.ndarray:
+def _blur_by_depth(picture: np.ndarray, depth: np.ndarray, distance: float) -> np.ndarray:
     """Blurs what is nearer or further than the person."""
     blurred = gaussian_filter(picture, (2.0, 2.0, 0))
     amount = np.clip(np.abs(1 / depth - 1 / distance) * 14 - 0.25, 0, 1)

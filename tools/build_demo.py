@@ -63,13 +63,13 @@ def pose_figure(
     person: Person, body: BodyModel, picture: PictureOptions = PictureOptions()
 ) -> Figure:
     """Shapes and poses the body, stands it on the ground and points the camera at it."""
-    camera_for = partial(_camera_for, picture=picture)
+    camera_for = partial(_place_camera, picture=picture)
     return stand_before_camera(
         body, fitting_betas(person, body), pose_of(person), person.distance, camera_for
     )
 
 
-def _camera_for(vertices: np.ndarray, distance: float, picture: PictureOptions) -> Camera:
+def _place_camera(vertices: np.ndarray, distance: float, picture: PictureOptions) -> Camera:
     width, height = picture.width, picture.height
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     centre = (low + high) / 2

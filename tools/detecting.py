@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluate.evaluator import LEAST_OVERLAP as MIN_IOU
+from evaluate.evaluator import MIN_IOU
 from predict.detectors.interface import Detection, Detector
 from predict.detectors.matching import box_overlaps
 from scenes.random_people import neutral_body

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from evaluate.open_benchmark import (
     BenchmarkOptions,
     in_processes,
-    manifest_of,
+    make_manifest,
     photograph_person,
     read_manifest,
     write_manifest,
@@ -91,7 +91,7 @@ def main(options: Options) -> None:
 def check_parts(folder: Path, options: Options) -> None:
     """Raises InputError for parts of another file; writes down what new ones are made from."""
     made_from: dict[str, Any] = {
-        **manifest_of(options.people),
+        **make_manifest(options.people),
         "detector": options.detector,
         "image_size": options.image_size,
     }
