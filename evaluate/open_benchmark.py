@@ -26,8 +26,9 @@ from metrics.measurements import measure
 from models.body_model import read_mean_parameters
 from scenes.picture_options import PictureOptions
 from scenes.random_people import Scene, draw_scene, neutral_body, photograph_scene
-from synthesis.options import AugmentationOptions
-from synthesis.synthesiser import CameraOptions, Synthesiser, SyntheticBatch
+from synthesis.options import AugmentationOptions, CameraOptions
+from synthesis.synthesiser import Synthesiser, SyntheticBatch
+from synthesis.variation import Variation, draw_variation
 from tools.build_demo import JPEG_QUALITY, save_truth
 from utils.errors import InputError
 from utils.images import write_image
@@ -200,5 +201,9 @@ def synthesised_people(
     )
     for start in range(0, len(poses), SYNTHESIS_BATCH):
         piece = slice(start, start + SYNTHESIS_BATCH)
-        generator = torch.Generator().manual_seed(seed + start)
-        yield synthesiser(poses[piece], augmentation, generator, betas[piece])
+        count, variation = len(poses[piece]), Variation()
+        if augmentation is not None:
+            generator = torch.Generator().manual_seed(seed + start)
+            vertices = neutral_body().identity["vertices"]
+            variation = draw_variation(augmentation, count, vertices, generator)
+        yield synthesiser(poses[piece], betas[piece], variation)

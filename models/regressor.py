@@ -32,6 +32,14 @@ _ENCODERS = {
 RESNET_LAYERS = tuple(_ENCODERS)
 
 
+class Estimate(NamedTuple):
+    """A network's 157 numbers by name."""
+
+    cam_wp: Tensor  # (..., 3) weak-perspective scale, tx, ty
+    pose: Tensor  # (..., 144) 24 rotations in 6D, root in the camera frame
+    betas: Tensor  # (..., 10)
+
+
 class BodyParameters(NamedTuple):
     """What the regressor estimates for each person."""
 
@@ -150,7 +158,12 @@ def build_initial_estimate(mean_parameters: MeanParameters) -> Tensor:
     return torch.cat([camera, mean_parameters.pose, mean_parameters.betas])
 
 
+def split_estimate(numbers: Tensor) -> Estimate:
+    """A network's numbers (..., 157) by name."""
+    return Estimate(*numbers.split([CAMERA_DIMS, POSE_DIMS, NUM_BETAS], dim=-1))
+
+
 def decode_parameters(estimate: Tensor) -> BodyParameters:
     """Splits (B, 157) into camera, rotation matrices and betas."""
-    cam_wp, pose, betas = estimate.split([CAMERA_DIMS, POSE_DIMS, NUM_BETAS], dim=1)
+    cam_wp, pose, betas = split_estimate(estimate)
     return BodyParameters(cam_wp, rot6d_to_rotmat(pose.unflatten(1, (24, 6))), betas)

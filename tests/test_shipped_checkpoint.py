@@ -10,7 +10,8 @@ from models.checkpoints import load_predictor, read_checkpoint
 from models.regressed_body import regressed_body
 from models.regressor import decode_parameters
 from renderers.silhouettes import regressed_silhouettes
-from synthesis.synthesiser import CameraOptions, Synthesiser
+from synthesis.options import CameraOptions
+from synthesis.synthesiser import Synthesiser
 from utils.paths import DEFAULT_CHECKPOINT, OPEN_POSES_VAL
 
 _PEOPLE = 48
@@ -34,7 +35,7 @@ def people(predictor):
         predictor.image_size,
         CameraOptions(),
     )
-    return synthesiser, synthesiser(chosen, None, generator, betas=betas)
+    return synthesiser, synthesiser(chosen, betas)
 
 
 def _measured(parameters, predictor, people) -> dict[str, float]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from synthesis.options import AugmentationOptions
-from synthesis.pose import PoseVariation, draw_pose_variation, vary_poses
+from synthesis.variation import PoseVariation, draw_pose_variation, vary_poses
 from utils.joints import SMPL_JOINTS
 from utils.rotations import axis_angle_to_rotmat
 
