@@ -9,95 +9,68 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
 from tqdm import tqdm
-from tyro.conf import arg
 
 from data.pose_dataset import load_poses
-from losses.multi_task import LossOptions, MultiTaskLoss
-from models.body_model import BodyModel, MeanParameters, read_mean_parameters
-from models.checkpoints import (
-    check_same_body,
-    load_regressor,
-    read_checkpoint,
-    read_network_options,
+from losses.multi_task import LossOptions
+from models.body_model import BodyModel, read_mean_parameters
+from models.networks import describe_network
+from synthesis.options import AugmentationOptions, CameraOptions
+from train.build import (
+    DataOptions,
+    ModelOptions,
+    build_criterion,
+    build_regressor,
+    build_synthesiser,
+    load_observed,
+    load_validation,
 )
-from models.networks import (
-    Network,
-    NetworkOptions,
-    build_network,
-    describe_network,
-    parse_network_options,
-)
-from synthesis.body import draw_betas
-from synthesis.detector_errors import read_detector_errors
-from synthesis.observed_people import ObservedPairs, read_observed_people
-from synthesis.options import AugmentationOptions
-from synthesis.synthesiser import CameraOptions, Synthesiser
-from train.checkpoints import LAST, resume, save_epoch
+from train.checkpoints import resume, save_epoch, start_folder
 from train.logging import RunLog
-from train.run_options import check_ranges, differing_options, storable
-from train.trainer import SELECTION_METRICS, Trainer, TrainingOptions, epoch_length
+from train.step import SELECTION_METRICS
+from train.trainer import Trainer, TrainingOptions, epoch_length
 from utils.command_line import parse_options, run_script
 from utils.devices import choose_device
-from utils.errors import InputError
-from utils.files import check_writable
-from utils.paths import DETECTOR_ERRORS, EXPERIMENTS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
-from utils.processes import ALONE, Ranks, joined_ranks
+from utils.options import Count, check_ranges, storable
+from utils.paths import EXPERIMENTS
+from utils.processes import Ranks, joined_ranks
 
 DRY_RUN_STEPS = 20
 DRY_RUN_POSES = 64
-
-# Asked for as in run_predict.py too: `--body`, `--gender`.
-Body = Annotated[Literal["open", "smpl"], arg(aliases=["--body"])]
-Gender = Annotated[Literal["neutral", "male", "female"], arg(aliases=["--gender"])]
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """Where poses come from, people that a detector saw, and how large the pictures are."""
-
-    train_poses: tuple[Path, ...] = (OPEN_POSES_TRAIN,)  # npz files, concatenated
-    val_poses: tuple[Path, ...] = (OPEN_POSES_VAL,)
-    val_shapes: Literal["drawn", "file"] = "drawn"  # drawn as in training (once), or the npz's own
-    observed_people: tuple[Path, ...] = ()  # npz files of tools/observe_people.py to train on too
-    observed_share: float = 0.4  # of each batch that is taken from them, if there are any
-    image_size: int = 256  # side of the network's input, pixels
-    renderer: Literal["own", "nmr"] = "own"  # nmr: neural_renderer, if you have it; same rules
-
-
-@dataclass(frozen=True)
-class ModelOptions(NetworkOptions):
-    """The body and the network; which networks there are is said in models/networks.py."""
-
-    body: Body = "open"  # open is shipped; smpl takes your licensed files
-    gender: Gender = "neutral"  # of the body, and so of everybody trained on
-    init_from: Path | None = None  # checkpoint whose weights training starts from
 
 
 @dataclass(frozen=True)
 class Options:
     """Everything that can be chosen about a training run.
 
-    Each group's class lists its fields, with units and the published values as defaults. Edit here
-    like this: `augmentation: AugmentationOptions = AugmentationOptions(betas_std=1.0)`.
+    Each group's class lists its other fields, with units and the published values as defaults; any
+    of them can be given here as well.
     """
 
-    data: DataOptions = DataOptions()
-    model: ModelOptions = ModelOptions()
+    data: DataOptions = DataOptions(
+        image_size=256,  # side of the network's input, pixels
+    )
+    model: ModelOptions = ModelOptions(
+        regressor="published",  # or "feedback", as the shipped checkpoint
+    )
     camera: CameraOptions = CameraOptions()
-    augmentation: AugmentationOptions = AugmentationOptions()
+    augmentation: AugmentationOptions = AugmentationOptions(
+        betas_std=1.5,  # per component, around the mean shape
+    )
     loss: LossOptions = LossOptions()
-    training: TrainingOptions = TrainingOptions()
+    training: TrainingOptions = TrainingOptions(
+        epochs=100,
+        batch_size=140,
+        lr=1e-4,  # learning rate, after warm-up
+    )
     output: Path = EXPERIMENTS / "straps"  # folder for checkpoints, metrics.csv, TensorBoard logs
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     resume: bool = False  # go on from the last checkpoint in the output folder
-    dry_run: bool = (
-        False  # train 20 steps on 64 samples, say what a real run would do, keep nothing
-    )
-    threads: int = 0  # of the CPU; 0 takes all cores
+    # train 20 steps on 64 samples, say what a real run would do, keep nothing
+    dry_run: bool = False
+    threads: Count = 0  # of the CPU; 0 takes all cores
 
 
 def main() -> None:
@@ -116,14 +89,15 @@ def train(options: Options, device: torch.device, ranks: Ranks) -> None:
     torch.manual_seed(options.training.seed)
     trainer = build_trainer(options, device, ranks)
     train_poses = load_poses(options.data.train_poses)
-    val_poses, val_betas = load_validation(options)
+    mean_betas = read_mean_parameters(options.model.body).betas
+    val_poses, val_betas = load_validation(options.data, options.augmentation, mean_betas)
     describe(options, trainer, len(train_poses), len(val_poses))
     poses = torch.from_numpy(train_poses.poses).to(device)
     if options.dry_run:
         dry_run(options, trainer, poses)
         return
 
-    start_folder(options)
+    start_folder(options.output, options.resume)
     if options.resume:
         changed = resume(trainer, storable(asdict(options)), options.output)
         say(ranks, f"resumed after epoch {trainer.epoch}")
@@ -146,87 +120,19 @@ def train(options: Options, device: torch.device, ranks: Ranks) -> None:
     say(ranks, f"done; the best epoch was {trainer.best_epoch}; see {options.output}")
 
 
-def load_validation(options: Options) -> tuple[torch.Tensor, torch.Tensor]:
-    """Validation poses (N, 72) and the shapes (N, 10) that go with them."""
-    data = load_poses(options.data.val_poses)
-    poses, betas = torch.from_numpy(data.poses), torch.from_numpy(data.shapes)
-    if options.data.val_shapes == "drawn":
-        # Fixed numbers, whatever the seed of the run: runs can be compared.
-        generator = torch.Generator().manual_seed(0)
-        mean_betas = read_mean_parameters(options.model.body).betas
-        betas = draw_betas(options.augmentation, mean_betas, len(poses), generator)
-    return poses, betas
-
-
-def build_trainer(options: Options, device: torch.device, ranks: Ranks = ALONE) -> Trainer:
-    """Body model, network and loss, put together."""
-    model = options.model
-    body_model = BodyModel.load(model.body, model.gender)
-    mean = read_mean_parameters(model.body)
-    if model.init_from is None:
-        regressor = build_network(model, mean, body_model)
-    else:
-        regressor = starting_regressor(model, body_model, mean)
-    data = options.data
-    if data.renderer == "nmr" and device.type != "cuda":
-        raise InputError(
-            f"--data.renderer nmr draws on CUDA alone, and this run is on {device}; "
-            "choose --data.renderer own"
-        )
-    errors = None
-    if options.augmentation.detector != "published":
-        errors = read_detector_errors(DETECTOR_ERRORS)
-    synthesiser = Synthesiser(
-        body_model, mean.betas, data.image_size, options.camera, data.renderer, errors
+def build_trainer(options: Options, device: torch.device, ranks: Ranks) -> Trainer:
+    """Body model, network, synthesis and loss, put together."""
+    body_model = BodyModel.load(options.model.body, options.model.gender)
+    mean = read_mean_parameters(options.model.body)
+    return Trainer(
+        build_regressor(options.model, body_model, mean),
+        build_synthesiser(options.data, options.camera, options.augmentation, body_model, device),
+        build_criterion(options.loss, ranks),
+        options.training,
+        device,
+        ranks,
+        load_observed(options.data, body_model),
     )
-    try:
-        criterion = MultiTaskLoss(options.loss, ranks.mean)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    observed = load_observed(data, body_model)
-    return Trainer(regressor, synthesiser, criterion, options.training, device, ranks, observed)
-
-
-def load_observed(data: DataOptions, body_model: BodyModel) -> ObservedPairs | None:
-    """People as a detector saw them, if the options name any."""
-    if not data.observed_people:
-        return None
-    body_hash = body_model.identity["hash"]
-    return read_observed_people(
-        data.observed_people, data.image_size, body_hash, data.observed_share
-    )
-
-
-def starting_regressor(model: ModelOptions, body_model: BodyModel, mean: MeanParameters) -> Network:
-    """The network of an earlier checkpoint, which must have been trained for the same body."""
-    checkpoint = read_checkpoint(model.init_from)
-    if "body" in checkpoint:
-        check_same_body(checkpoint["body"], body_model, model.init_from)
-    checkpoint.setdefault("mean_parameters", mean._asdict())
-    found = read_network_options(checkpoint, model.init_from)
-    wanted = parse_network_options(storable(asdict(model)))
-    if found != wanted:
-        raise InputError(
-            f"{model.init_from} holds a {describe_network(found)}, but the options ask for a "
-            f"{describe_network(wanted)}; give {' '.join(differing_options(found, wanted))}"
-        )
-    regressor = load_regressor(checkpoint, body_model, model.init_from)
-    if model.regressor == "feedback":
-        regressor.rounds = model.feedback.rounds
-    return regressor
-
-
-def start_folder(options: Options) -> None:
-    """Makes the output folder; a finished run in it is never overwritten.
-
-    Every process looks before the first one writes: none has trained yet, and they train together.
-    """
-    check_writable(options.output)
-    if (options.output / LAST).exists() and not options.resume:
-        raise InputError(
-            f"{options.output} already holds a run; add --resume to go on with it, or choose "
-            "another folder with --output"
-        )
 
 
 def describe(options: Options, trainer: Trainer, train_count: int, val_count: int) -> None:

@@ -26,9 +26,8 @@ from benchmarks.timing import machine, write_json
 from data.pose_dataset import load_poses
 from models.body_model import BodyModel, read_mean_parameters
 from renderers.rasteriser import Rasteriser, choose_backend
-from synthesis.body import draw_betas, draw_vertex_noise
-from synthesis.options import AugmentationOptions
-from synthesis.synthesiser import CameraOptions
+from synthesis.options import AugmentationOptions, CameraOptions
+from synthesis.variation import draw_betas, draw_vertex_noise
 from utils.cameras import (
     boxes_of_bodies,
     crop_intrinsics,

@@ -13,10 +13,18 @@ import torch
 from benchmarks.timing import machine, time_in_turns, write_json
 from data.pose_dataset import load_poses
 from models.body_model import BodyModel, read_mean_parameters
-from synthesis.body import draw_betas, draw_vertex_noise
-from synthesis.corruption import corrupt_joints, corrupted_silhouettes, draw_corruption
-from synthesis.options import AugmentationOptions
-from synthesis.synthesiser import CameraOptions, Synthesiser
+from synthesis.options import AugmentationOptions, CameraOptions
+from synthesis.synthesiser import Framing, Synthesiser
+from synthesis.variation import (
+    Variation,
+    corrupt_joints,
+    corrupt_silhouettes,
+    draw_betas,
+    draw_corruption,
+    draw_crop_variation,
+    draw_variation,
+    draw_vertex_noise,
+)
 from utils.cameras import crop_intrinsics
 from utils.command_line import parse_options, run_script
 from utils.devices import Precision, choose_device, network_dtype
@@ -73,14 +81,22 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     synthesiser = Synthesiser(BodyModel.load("open"), mean_betas, size, CameraOptions()).to(device)
     poses = torch.from_numpy(load_poses(OPEN_POSES_VAL).poses[:batch]).to(device)
 
+    def whole() -> None:
+        drawn = draw_betas(augmentation, synthesiser.mean_betas, batch, generator)
+        vertices = synthesiser.body_model.identity["vertices"]
+        synthesiser(poses, drawn, draw_variation(augmentation, batch, vertices, generator))
+
+    def frame() -> Framing:
+        crop = draw_crop_variation(augmentation, batch, generator)
+        return synthesiser.frame_people(vertices_cam, Variation(crop=crop))
+
     # What each stage starts from.
     betas = draw_betas(augmentation, synthesiser.mean_betas, batch, generator)
     pose_rotmats = pose_to_rotmats(poses)
     vertices = synthesiser.body_model(betas, pose_rotmats).vertices
     vertices_cam = vertices + synthesiser.mean_cam_t
     vertices_cam[..., :2] += draw_vertex_noise(augmentation, *vertices.shape[:2], generator)
-    view = synthesiser.choose_view(vertices_cam, augmentation, generator)
-    cam_k = crop_intrinsics(synthesiser.cam_k, view.crops, size)
+    cam_k = crop_intrinsics(synthesiser.cam_k, frame().crops, size)
     parts = synthesiser.rasteriser.part_segmentation(vertices_cam, cam_k)
     joints2d_px = size * torch.rand(batch, 17, 2, device=device)
     visibility = torch.ones(batch, 17, dtype=torch.bool, device=device)
@@ -92,14 +108,14 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
 
     def corruption() -> None:
         drawn = draw_corruption(augmentation, batch, generator)
-        corrupted_silhouettes(parts, drawn)
+        corrupt_silhouettes(parts, drawn)
         corrupt_joints(joints2d_px, visibility, drawn, size)
 
     return {
-        "whole": lambda: synthesiser(poses, augmentation, generator),
+        "whole": whole,
         "body model": lambda: synthesiser.body_model(betas, pose_rotmats),
         "ragged vertices": noise,
-        "crop": lambda: synthesiser.choose_view(vertices_cam, augmentation, generator),
+        "crop": frame,
         "rasteriser": lambda: synthesiser.rasteriser.part_segmentation(vertices_cam, cam_k),
         "corruption": corruption,
         "proxy representation": lambda: make_proxy(parts > 0, joints2d_px, visibility, dtype),

@@ -19,8 +19,8 @@ from data.pose_dataset import load_poses
 from losses.multi_task import MultiTaskLoss
 from models.body_model import BodyModel, read_mean_parameters
 from models.networks import NetworkOptions, build_network, describe_network
-from synthesis.options import AugmentationOptions
-from synthesis.synthesiser import CameraOptions, Synthesiser
+from synthesis.options import AugmentationOptions, CameraOptions
+from synthesis.synthesiser import Synthesiser
 from train.trainer import Trainer, TrainingOptions
 from utils.command_line import parse_options, run_script
 from utils.devices import Precision, autocast, choose_device, network_dtype
@@ -88,7 +88,7 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
     trainer = Trainer(regressor, synthesiser, MultiTaskLoss(), training, device)
     poses = torch.from_numpy(load_poses(OPEN_POSES_VAL).poses[: options.batch_size]).to(device)
     augmentation, generator = AugmentationOptions(), torch.Generator(device).manual_seed(0)
-    observation = trainer.synthesiser(poses, augmentation, generator).observation
+    observation = trainer.make_batch(poses, augmentation, generator).observation
 
     def network_alone() -> None:
         with autocast(device, dtype):
@@ -99,10 +99,10 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
         trainer.optimiser.step()
 
     def synthesis() -> None:
-        trainer.synthesiser(poses, augmentation, generator)
+        trainer.make_batch(poses, augmentation, generator)
 
     def whole_step() -> None:
-        trainer.train_step(trainer.synthesiser(poses, augmentation, generator))
+        trainer.train_step(trainer.make_batch(poses, augmentation, generator))
 
     trainer.regressor.train()
     return {"network alone": network_alone, "synthesis": synthesis, "whole step": whole_step}

@@ -25,8 +25,9 @@ from models.body_model import read_mean_parameters
 from scenes.photograph import write_photo
 from scenes.picture_options import PictureOptions
 from scenes.random_people import Scene, draw_scene, neutral_body, photograph_scene
-from synthesis.options import AugmentationOptions
-from synthesis.synthesiser import CameraOptions, Synthesiser, SyntheticBatch
+from synthesis.options import AugmentationOptions, CameraOptions
+from synthesis.synthesiser import Synthesiser, SyntheticBatch
+from synthesis.variation import Variation, draw_variation
 from utils.errors import InputError
 from utils.paths import OPEN_POSES_VAL
 
@@ -194,5 +195,9 @@ def synthesise_people(
     )
     for start in range(0, len(poses), batch_size):
         piece = slice(start, start + batch_size)
-        generator = torch.Generator().manual_seed(seed + start)
-        yield synthesiser(poses[piece], augmentation, generator, betas[piece])
+        count, variation = len(poses[piece]), Variation()
+        if augmentation is not None:
+            generator = torch.Generator().manual_seed(seed + start)
+            vertices = neutral_body().identity["vertices"]
+            variation = draw_variation(augmentation, count, vertices, generator)
+        yield synthesiser(poses[piece], betas[piece], variation)

@@ -3,24 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from utils.alignment import scale_and_translation_align
 from utils.tensors import pair_of, visibility_of
-
-# What each term of the loss compares, by its name in the options.
-_KEYS = {
-    "vertices": "vertices",
-    "joints2d": "joints2d_norm",
-    "joints3d": "joints3d",
-    "pose": "pose_rotmats",
-    "betas": "betas",
-    "tpose": "vertices_tpose",
-}
-
 
 SMALLEST_DISTANCE = 1e-6  # below it distances are rounded off, in their own unit
 
@@ -39,6 +28,48 @@ class LossOptions:
     learn_weights: bool = True  # else they stay as they are here
     # Of vertices and joints: squared as published, or the distance itself, as metrics measure it.
     error: Literal["squared", "distance"] = "squared"
+
+
+class Comparison(NamedTuple):
+    """What a term may need beside the two tensors that it compares."""
+
+    target: dict[str, Tensor]
+    point_errors: Callable[[Tensor], Tensor]  # of differences (B, N, C), as the options choose
+    mean_over_processes: Callable[[Tensor], Tensor]
+
+
+def mean_square(pred: Tensor, true: Tensor, _: Comparison) -> Tensor:
+    """Mean squared error of numbers of any shape."""
+    return (pred - true).square().mean()
+
+
+def mean_point_error(pred: Tensor, true: Tensor, given: Comparison) -> Tensor:
+    """Mean error of points (B, N, 3)."""
+    return given.point_errors(pred - true).mean()
+
+
+def mean_visible_error(pred: Tensor, true: Tensor, given: Comparison) -> Tensor:
+    """Mean error of all visible joints (B, 17, 2) of the batch; 0 when there are none."""
+    visibility = visibility_of(given.target, true)
+    errors = given.point_errors(torch.where(visibility[..., None], pred - true, 0))
+    visible = given.mean_over_processes(visibility.sum().float())
+    return errors.sum() / (visible * errors.shape[2:].numel()).clamp(min=1)
+
+
+def mean_aligned_distance(pred: Tensor, true: Tensor, _: Comparison) -> Tensor:
+    """Mean distance of points (B, V, 3) after aligning scale and place."""
+    return _distances(scale_and_translation_align(pred, true) - true).mean()
+
+
+# What each term of the loss compares, and how; by the name of its weight in the options.
+_TERMS = {
+    "vertices": ("vertices", mean_point_error),
+    "joints2d": ("joints2d_norm", mean_visible_error),
+    "joints3d": ("joints3d", mean_point_error),
+    "pose": ("pose_rotmats", mean_square),
+    "betas": ("betas", mean_square),
+    "tpose": ("vertices_tpose", mean_aligned_distance),
+}
 
 
 class MultiTaskLoss(nn.Module):
@@ -66,8 +97,8 @@ class MultiTaskLoss(nn.Module):
         super().__init__()
         self._mean_over_processes = mean_over_processes
         options = LossOptions() if options is None else options
-        self._of_points = _squared_distances if options.error == "squared" else _distances
-        weights = {name: float(getattr(options, name)) for name in _KEYS}
+        self._point_errors = _squared_distances if options.error == "squared" else _distances
+        weights = {name: float(getattr(options, name)) for name in _TERMS}
         for name, weight in weights.items():
             if not 0 <= weight < math.inf:
                 raise ValueError(f"the loss weight of {name} is {weight}; 0 or more is needed")
@@ -102,29 +133,16 @@ class MultiTaskLoss(nn.Module):
         Raises:
             ValueError: a tensor is missing, or predicted and true shapes differ.
         """
+        # In validation each process by itself: their shares may differ in length.
+        mean = self._mean_over_processes if self.training else lambda values: values
+        given = Comparison(target, self._point_errors, mean)
         total, terms = 0.0, {}
         for name, log_variance in self.log_variances.items():
-            first, second = pair_of(pred, target, _KEYS[name])
-            if name == "joints2d":
-                term = self._mean_of_visible(first, second, target)
-            elif name == "tpose":
-                term = _distances(scale_and_translation_align(first, second) - second).mean()
-            elif name in ("vertices", "joints3d"):
-                term = self._of_points(first - second).mean()
-            else:
-                term = (first - second).square().mean()
+            key, error_of = _TERMS[name]
+            term = error_of(*pair_of(pred, target, key), given)
             total = total + torch.exp(-log_variance) * term + log_variance
             terms[f"loss_{name}"] = term.detach()
         return total, terms
-
-    def _mean_of_visible(self, pred: Tensor, true: Tensor, target: dict[str, Tensor]) -> Tensor:
-        """Mean error of all visible joints of the batch; 0 when there are none."""
-        visibility = visibility_of(target, true)
-        errors = self._of_points(torch.where(visibility[..., None], pred - true, 0))
-        visible = visibility.sum().float()
-        if self.training:
-            visible = self._mean_over_processes(visible)
-        return errors.sum() / (visible * errors.shape[2:].numel()).clamp(min=1)
 
     @property
     def weights(self) -> dict[str, Tensor]:

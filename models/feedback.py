@@ -10,7 +10,7 @@ Daniilidis, "ReFit", ICCV 2023). README.md in this folder has the experiments.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ from utils.cameras import pixels_to_norm, project_weak_perspective
 from utils.devices import autocast
 from utils.distances import DISTANCE_LIMIT, signed_distances
 from utils.joints import COCO17, COCO17_IN_90
+from utils.options import Count, OneOrMore, Range
 from utils.proxy import Observation
 from utils.tensors import pick
 
@@ -43,11 +44,11 @@ RESIDUAL_SCALE, MAX_RESIDUAL = 5.0, 0.3
 class FeedbackOptions:
     """The feedback regressor's size."""
 
-    rounds: int = 3  # corrections after the first estimate
-    width: int = 1024  # of the perceptrons
-    lifting_blocks: int = 2  # residual blocks of the perceptron that makes the first estimate
-    correcting_blocks: int = 3  # of the one that corrects it
-    vertices: int = 500  # of the body, compared with the silhouette
+    rounds: OneOrMore = 3  # corrections after the first estimate
+    width: OneOrMore = 1024  # of the perceptrons
+    lifting_blocks: Count = 2  # residual blocks of the perceptron that makes the first estimate
+    correcting_blocks: Count = 3  # of the one that corrects it
+    vertices: Annotated[int, Range(1, 5000)] = 500  # of the body, compared with the silhouette
 
 
 class ObservedNumbers(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from models.body_model import BodyModel, MeanParameters
 from models.feedback import FeedbackOptions, FeedbackRegressor
 from models.regressor import IEF_ITERATIONS, Regressor
+from utils.options import OneOrMore
 
 Network = Regressor | FeedbackRegressor
 
@@ -16,7 +17,7 @@ class NetworkOptions:
 
     regressor: Literal["published", "feedback"] = "published"
     resnet_layers: Literal[18, 50] = 18  # of the published one
-    ief_iterations: int = IEF_ITERATIONS  # of the published one
+    ief_iterations: OneOrMore = IEF_ITERATIONS  # of the published one
     feedback: FeedbackOptions = FeedbackOptions()
 
 

@@ -2,7 +2,8 @@
 
 The file (see `data/README.md`) has a row for each time that the detector was shown a rendered
 person. A sample gets all its errors from one row, that of somebody seen from a similar side, so
-that what comes together stays together: confidence and error, joints and mask.
+that what comes together stays together: confidence and error, joints and mask. Which side that is
+shows only once the sample is posed, so random numbers are drawn first, and choose the row later.
 """
 
 from pathlib import Path
@@ -16,12 +17,7 @@ from utils.errors import InputError
 from utils.joints import COCO17, COCO17_SWAP, SMPL_JOINTS, indices_of, mirrored
 from utils.proxy import inside_image
 from utils.readers import read_rows
-from utils.tensors import (
-    constant,
-    normal,
-    pick,
-    uniform,
-)
+from utils.tensors import constant, normal, pick, uniform
 
 WINDOW = 0.06  # of the rows, to each side of the one whose person is seen just as the sample is
 STRETCH = 0.2  # +-, by how much a row's joint offsets are made longer
@@ -50,7 +46,16 @@ _SHAPES = {  # of a row, in the file
 }
 
 
-class DetectorVariation(NamedTuple):
+class DetectorDraws(NamedTuple):
+    """Random numbers that make a detector's errors of a batch."""
+
+    aside: Tensor  # (B,) the row, in shares of all rows from the one whose person is seen alike
+    stretch: Tensor  # (B, 1, 1) factor of the row's joint offsets
+    turns: Tensor  # (B, 17) radians, by which they are turned
+    outline_noise: Tensor  # (B, G, G) control points of a field with standard deviation 1
+
+
+class ChosenErrors(NamedTuple):
     """Detector errors of a batch; lengths are shares of the crop's side."""
 
     joint_shift: Tensor  # (B, 17, 2) detected minus true joint
@@ -71,7 +76,6 @@ class DetectorErrors(nn.Module):
     """
 
     def __init__(self, rows: dict[str, np.ndarray]) -> None:
-        """Mirrors and sorts the rows."""
         super().__init__()
         tensors = {name: torch.from_numpy(rows[name]) for name in _SHAPES}
         tensors = {name: each.to(_row_type(name)) for name, each in tensors.items()}
@@ -143,48 +147,46 @@ def measure_facing(joints3d: Tensor) -> Tensor:
     return torch.atan2(front[:, 0], -front[:, 2])
 
 
-def draw_detector_errors(
-    errors: DetectorErrors,
-    facing: Tensor,
-    batch: int,
-    generator: Generator,
-    cut: Tensor | None = None,
-) -> DetectorVariation:
-    """Draws the detector's errors of a batch.
-
-    Args:
-        errors: to draw from, on the generator's device.
-        facing: (B,) radians, see `measure_facing`.
-        batch: B.
-        generator: random numbers.
-        cut: (B,) bool, whom the photo's border cuts; None for nobody.
-    """
-    row = _draw_rows(errors, facing, cut, generator)
-    stretch = 1 + uniform((batch, 1, 1), STRETCH, generator)
-    shift = _turn(errors.offsets[row] * stretch, TURN_STD * normal((batch, len(COCO17)), generator))
+def draw_detector_errors(batch: int, generator: Generator) -> DetectorDraws:
+    """Draws what makes the detector's errors of B people."""
     points = NOISE_CELLS + 3
-    noise = normal((batch, points, points), generator) / SMOOTHED_STD
-    level, rest = errors.outline_level[row], errors.outline_rest[row]
-    return DetectorVariation(
-        shift,
-        errors.confidences[row],
-        errors.swapped[row],
-        errors.outline_bumps[row],
-        noise * rest[:, None, None] + level[:, None, None],
+    return DetectorDraws(
+        aside=uniform((batch,), WINDOW, generator),
+        stretch=1 + uniform((batch, 1, 1), STRETCH, generator),
+        turns=TURN_STD * normal((batch, len(COCO17)), generator),
+        outline_noise=normal((batch, points, points), generator) / SMOOTHED_STD,
     )
 
 
-def _draw_rows(
-    errors: DetectorErrors, facing: Tensor, cut: Tensor | None, generator: Generator
-) -> Tensor:
+def choose_errors(
+    errors: DetectorErrors, draws: DetectorDraws, facing: Tensor, cut: Tensor
+) -> ChosenErrors:
+    """The detector's errors of people seen from given sides.
+
+    Args:
+        errors: to choose from.
+        draws: of the same batch.
+        facing: (B,) radians, see `measure_facing`.
+        cut: (B,) bool, whom the photo's border cuts.
+    """
+    row = _choose_rows(errors, draws.aside, facing, cut)
+    level, rest = errors.outline_level[row], errors.outline_rest[row]
+    return ChosenErrors(
+        _turn(errors.offsets[row] * draws.stretch, draws.turns),
+        errors.confidences[row],
+        errors.swapped[row],
+        errors.outline_bumps[row],
+        draws.outline_noise * rest[:, None, None] + level[:, None, None],
+    )
+
+
+def _choose_rows(errors: DetectorErrors, aside: Tensor, facing: Tensor, cut: Tensor) -> Tensor:
     """(B,) rows of people seen from a similar side, cut or not like the sample."""
-    cut = torch.zeros_like(facing, dtype=torch.bool) if cut is None else cut
     place = torch.searchsorted(errors.keys, _sorting_key(facing, cut))
     start = errors.whole_count * cut
     count = errors.whole_count + (errors.cut_count - errors.whole_count) * cut
-    aside = (uniform((len(facing),), WINDOW, generator) * count).round().long()
     # Facing is a circle: beyond the last row comes the first.
-    return start + (place - start + aside).remainder(count)
+    return start + (place - start + (aside * count).round().long()).remainder(count)
 
 
 def _turn(vectors: Tensor, angles: Tensor) -> Tensor:
@@ -195,14 +197,14 @@ def _turn(vectors: Tensor, angles: Tensor) -> Tensor:
 
 
 def apply_to_joints(
-    joints2d_px: Tensor, visibility: Tensor, variation: DetectorVariation, size: int
+    joints2d_px: Tensor, visibility: Tensor, chosen: ChosenErrors, size: int
 ) -> tuple[Tensor, Tensor]:
     """Joints as the detector would give them.
 
     Args:
         joints2d_px: (B, 17, 2) the true ones, pixels of the crop.
         visibility: (B, 17) bool, which of them are in the photo.
-        variation: of the same batch.
+        chosen: of the same batch.
         size: side of the crop in pixels.
 
     Returns:
@@ -210,14 +212,14 @@ def apply_to_joints(
         is not visible, or was moved out of the crop.
     """
     swap = constant(COCO17_SWAP, joints2d_px.device, torch.int64)
-    taken = torch.where(variation.swapped[..., None], joints2d_px[:, swap], joints2d_px)
-    visible = torch.where(variation.swapped, visibility[:, swap], visibility)
-    moved = taken + variation.joint_shift * size
-    return moved, variation.confidence * (visible & inside_image(moved, size))
+    taken = torch.where(chosen.swapped[..., None], joints2d_px[:, swap], joints2d_px)
+    visible = torch.where(chosen.swapped, visibility[:, swap], visibility)
+    moved = taken + chosen.joint_shift * size
+    return moved, chosen.confidence * (visible & inside_image(moved, size))
 
 
 def apply_to_distances(
-    signed_distance: Tensor, joints2d_px: Tensor, variation: DetectorVariation
+    signed_distance: Tensor, joints2d_px: Tensor, chosen: ChosenErrors
 ) -> Tensor:
     """The signed distance of a mask as the detector would give it.
 
@@ -227,7 +229,7 @@ def apply_to_distances(
     Args:
         signed_distance: (B, S, S) to the true outline, negative inside, shares of the crop's side.
         joints2d_px: (B, 17, 2) the true ones, pixels of the crop.
-        variation: of the same batch.
+        chosen: of the same batch.
 
     Returns:
         (B, S, S), in the same unit; near the outline a distance.
@@ -238,8 +240,8 @@ def apply_to_distances(
     bumps_x, bumps_y = _bump_profiles((centres - bumps_at) / size).unbind(dim=2)  # (B, 13, S)
     splines = _spline_weights(centres / size).mT  # (G, S)
     # Both are sums of products of a function of y and one of x: one matrix product for all.
-    heights = -variation.outline_bumps[..., None]
-    along_y = torch.cat([bumps_y * heights, -variation.outline_noise @ splines], dim=1)
+    heights = -chosen.outline_bumps[..., None]
+    along_y = torch.cat([bumps_y * heights, -chosen.outline_noise @ splines], dim=1)
     along_x = torch.cat([bumps_x, splines.expand(len(bumps_x), -1, -1)], dim=1)  # (B, 13 + G, S)
     return torch.bmm(along_y.mT, along_x).add_(signed_distance)
 

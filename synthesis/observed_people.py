@@ -23,7 +23,6 @@ from utils.proxy import (
     inside_image,
 )
 from utils.readers import read_npz, read_rows
-from utils.rotations import axis_angle_to_rotmat
 from utils.tensors import (
     constant,
     happens,
@@ -72,12 +71,12 @@ class ObservedPairs(nn.Module):
     """
 
     def __init__(self, rows: dict[str, np.ndarray], image_size: int, share: float) -> None:
-        """Keeps silhouettes packed: a batch's are unpacked at a time."""
         super().__init__()
         self.image_size, self.share = image_size, share
         for name in _row_shapes(image_size):
             values = torch.from_numpy(rows[name])
             values = values if values.dtype == torch.uint8 else values.float()
+            # Silhouettes stay packed, and are unpacked a batch at a time.
             self.register_buffer(name, values, persistent=False)
 
     def __len__(self) -> int:

@@ -3,40 +3,31 @@
 Nothing here reads an image. Sengupta et al., BMVC 2020, section 3.2.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from models.body_model import BodyModel
 from models.decoder import describe_body
 from renderers.nmr_renderer import NmrRenderer
 from renderers.rasteriser import Rasteriser
-from synthesis.body import draw_betas, draw_vertex_noise
-from synthesis.camera import (
-    apply_near_camera,
-    apply_truncation,
-    draw_camera_shift,
-    draw_crop_variation,
-    draw_near_camera,
-    draw_truncation,
-)
-from synthesis.corruption import (
-    corrupt_joints,
-    corrupted_silhouettes,
-    count_errors,
-    draw_corruption,
-)
 from synthesis.detector_errors import (
     DetectorErrors,
     apply_to_distances,
     apply_to_joints,
-    draw_detector_errors,
+    choose_errors,
     measure_facing,
 )
-from synthesis.options import AugmentationOptions
-from synthesis.pose import draw_pose_variation, vary_poses
+from synthesis.options import CameraOptions
+from synthesis.variation import (
+    Variation,
+    apply_near_camera,
+    apply_truncation,
+    corrupt_joints,
+    corrupt_silhouettes,
+    vary_poses,
+)
 from utils.cameras import (
     CROP_SCALE,
     boxes_of_bodies,
@@ -49,24 +40,12 @@ from utils.cameras import (
 )
 from utils.distances import signed_distances
 from utils.joints import COCO17_IN_90
-from utils.proxy import (
-    Observation,
-    inside_image,
-)
+from utils.proxy import Observation, inside_image
 from utils.rotations import pose_to_rotmats
 from utils.tensors import constant, pick
 
 # What draws the bodies, by the name that `--data.renderer` takes.
 RENDERERS = {"own": Rasteriser, "nmr": NmrRenderer}
-
-
-@dataclass(frozen=True)
-class CameraOptions:
-    """The perspective camera that pictures the synthetic people."""
-
-    focal_length: float = 5000.0  # pixels
-    frame_size: int = 256  # pixels, side of the picture before cropping
-    mean_translation: tuple[float, float, float] = (0.0, 0.2, 42.0)  # metres
 
 
 class SyntheticBatch(NamedTuple):
@@ -77,14 +56,13 @@ class SyntheticBatch(NamedTuple):
 
     def joined(self, other: "SyntheticBatch") -> "SyntheticBatch":
         """The people of both, with those targets that the other has."""
-        pairs = zip(self.observation, other.observation, strict=True)
         return SyntheticBatch(
-            Observation(*map(torch.cat, pairs)),
+            _join([self.observation, other.observation]),
             {name: torch.cat([self.target[name], more]) for name, more in other.target.items()},
         )
 
 
-class View(NamedTuple):
+class Framing(NamedTuple):
     """What of the camera's picture is kept."""
 
     crops: Tensor  # (B, 3) pixels of the whole picture
@@ -96,11 +74,11 @@ class Synthesiser(nn.Module):
 
     Args:
         body_model: whose bodies are rendered.
-        mean_betas: (10,) around which shapes are drawn.
+        mean_betas: (10,) around which `synthesis.variation.draw_betas` draws shapes.
         image_size: side S of the crop, pixels.
         camera: of the synthetic pictures.
         renderer: one of `RENDERERS`.
-        detector_errors: which augmentation with a detector's measured errors draws from.
+        detector_errors: which those with a detector's measured errors are chosen from.
 
     Raises:
         InputError: the renderer's library is missing.
@@ -115,7 +93,6 @@ class Synthesiser(nn.Module):
         renderer: str = "own",
         detector_errors: DetectorErrors | None = None,
     ):
-        """Takes the body model's faces and part labels for rendering."""
         super().__init__()
         self.body_model = body_model
         self.image_size = image_size
@@ -129,129 +106,117 @@ class Synthesiser(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self,
-        poses: Tensor,
-        augmentation: AugmentationOptions | None,
-        generator: Generator,
-        betas: Tensor | None = None,
+        self, poses: Tensor, betas: Tensor, variation: Variation = Variation()
     ) -> SyntheticBatch:
         """Makes a batch.
 
         Args:
             poses: (B, 72) axis-angle, camera frame, radians.
-            augmentation: what to vary; None varies nothing (validation).
-            generator: random numbers, on the device of poses.
-            betas: (B, 10) shapes; None draws them when there is augmentation, else takes the mean.
+            betas: (B, 10).
+            variation: of poses, views and what is observed; without one the batch is that of
+                validation.
 
         Returns:
             The observation, and targets as `losses` and `metrics` name them; pixels are the crop's.
         """
-        if betas is None:
-            betas = self._choose_betas(len(poses), augmentation, generator)
-        pose_rotmats = _choose_poses(poses, augmentation, generator)
+        pose_rotmats = pose_to_rotmats(poses)
+        pose_rotmats = vary_poses(pose_rotmats, variation.pose)
         body = self.body_model(betas, pose_rotmats)
-        cam_t = self._choose_camera(len(poses), augmentation, generator)
-        rendered_cam = _ragged(body.vertices + cam_t[:, None], augmentation, generator)
-        view = self.choose_view(rendered_cam, augmentation, generator)
+        cam_t = self._place_camera(len(poses), variation)
+        rendered_cam = body.vertices + cam_t[:, None]  # (B, V, 3)
+        if variation.vertex_noise is not None:
+            rendered_cam[variation.published_people, :, :2] += variation.vertex_noise
+        framing = self.frame_people(rendered_cam, variation)
 
-        cam_k = crop_intrinsics(self.cam_k, view.crops, self.image_size)
+        cam_k = crop_intrinsics(self.cam_k, framing.crops, self.image_size)
         joints3d_cam = pick(body.joints3d, COCO17_IN_90) + cam_t[:, None]
         joints2d_px = project_perspective(joints3d_cam, cam_k)
-        visibility = inside_image(joints2d_px, self.image_size) & _inside(joints2d_px, view.frame)
-        parts = self.rasteriser.part_segmentation(rendered_cam, cam_k)
-        if augmentation is not None and augmentation.truncate > 0:
-            parts = parts * _frame_mask(view.frame, self.image_size)
-        observation = Observation(parts.bool(), joints2d_px, visibility.float())
-        if augmentation is not None:
-            joints3d = body.joints3d
-            observation = self._detect(observation, parts, view, joints3d, augmentation, generator)
+        visibility = inside_image(joints2d_px, self.image_size)
+        visibility &= _inside(joints2d_px, framing.frame)
+        parts = self.rasteriser.part_segmentation(rendered_cam, cam_k)  # (B, S, S) uint8
+        if variation.truncation is not None:
+            parts = parts * _frame_mask(framing.frame, self.image_size)
+        exact = Observation(parts.bool(), joints2d_px, visibility.float())
         target = {
             **describe_body(body, betas, pose_rotmats),
             **joint_targets(joints2d_px, visibility, self.image_size),
-            "silhouettes": parts.bool(),
+            "silhouettes": exact.silhouettes,
         }
-        return SyntheticBatch(observation, target)
+        return SyntheticBatch(
+            self._observe(exact, parts, framing, body.joints3d, variation), target
+        )
 
-    def _detect(
-        self,
-        true: Observation,
-        parts: Tensor,
-        view: View,
-        joints3d: Tensor,
-        augmentation: AugmentationOptions,
-        generator: Generator,
-    ) -> Observation:
-        """People as a detector that makes errors observes them.
-
-        Args:
-            true: without errors.
-            parts: (B, S, S) body-part labels of the same crops.
-            view: of the same people.
-            joints3d: (B, 90, 3) of the same people, metres.
-            augmentation: which errors.
-            generator: random numbers.
-        """
-        corrupted = _corrupt(true, parts, augmentation, generator)
-        if augmentation.detector == "published":
-            return corrupted
-        count, _ = count_errors(augmentation, len(parts))
-        first, true = slice(count), true.rows(slice(count))
-        cut = view.frame[first].isfinite().any(dim=1)
-        facing = measure_facing(joints3d[first])
-        errors = draw_detector_errors(self.detector_errors, facing, count, generator, cut)
-        joints = apply_to_joints(true.joints2d_px, true.visibility, errors, self.image_size)
-        distances = signed_distances(true.silhouettes)
-        masks = apply_to_distances(distances, true.joints2d_px, errors) < 0
-        if augmentation.truncate > 0:
-            masks &= _frame_mask(view.frame[first], self.image_size)
-        pairs = zip((masks, *joints), corrupted.rows(slice(count, None)), strict=True)
-        return Observation(*(torch.cat(pair) for pair in pairs))
-
-    def _choose_betas(
-        self, batch: int, augmentation: AugmentationOptions | None, generator: Generator
-    ) -> Tensor:
-        """(B, 10) shapes."""
-        if augmentation is None:
-            return self.mean_betas.expand(batch, -1)
-        return draw_betas(augmentation, self.mean_betas, batch, generator)
-
-    def _choose_camera(
-        self, batch: int, augmentation: AugmentationOptions | None, generator: Generator
-    ) -> Tensor:
+    def _place_camera(self, batch: int, variation: Variation) -> Tensor:
         """(B, 3) metres from the camera to the body's origin."""
         cam_t = self.mean_cam_t.expand(batch, -1)
-        if augmentation is not None:
-            cam_t = cam_t + draw_camera_shift(augmentation, batch, generator)
-            if augmentation.near > 0:
-                cam_t = apply_near_camera(cam_t, draw_near_camera(augmentation, batch, generator))
+        if variation.camera_shift is not None:
+            cam_t = cam_t + variation.camera_shift
+        if variation.near_camera is not None:
+            cam_t = apply_near_camera(cam_t, variation.near_camera)
         return cam_t
 
-    def choose_view(
-        self, vertices_cam: Tensor, augmentation: AugmentationOptions | None, generator: Generator
-    ) -> View:
+    def frame_people(self, vertices_cam: Tensor, variation: Variation) -> Framing:
         """Places the crop around what is seen of the person.
 
         Args:
             vertices_cam: (B, V, 3) metres, camera frame.
-            augmentation: of the crop; None leaves it centred and whole.
-            generator: on the device of the vertices.
+            variation: of the crop and of where the picture ends.
         """
-        batch = len(vertices_cam)
         scale, shift = CROP_SCALE, 0.0
         boxes = boxes_of_bodies(vertices_cam, self.cam_k)
         unlimited = (-torch.inf, -torch.inf, torch.inf, torch.inf)
-        frame = constant(unlimited, boxes.device).expand(batch, -1)
-        if augmentation is not None:
-            truncation = draw_truncation(augmentation, batch, generator)
-            boxes = apply_truncation(boxes, truncation)
-            frame = torch.where(truncation > 0, boxes, frame)
-            variation = draw_crop_variation(augmentation, batch, generator)
-            scale = scale + variation.scale
+        frame = constant(unlimited, boxes.device).expand(len(boxes), -1)
+        if variation.truncation is not None:
+            boxes = apply_truncation(boxes, variation.truncation)
+            frame = torch.where(variation.truncation > 0, boxes, frame)
+        if variation.crop is not None:
+            scale = scale + variation.crop.scale
             side = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1) * scale
-            shift = variation.shift * side[:, None]
+            shift = variation.crop.shift * side[:, None]
         crops = square_crops(boxes, scale, shift)
         corners = points_to_crops(frame.unflatten(1, (2, 2)), crops, self.image_size)
-        return View(crops, corners.flatten(1))
+        return Framing(crops, corners.flatten(1))
+
+    def _observe(
+        self,
+        exact: Observation,
+        parts: Tensor,
+        framing: Framing,
+        joints3d: Tensor,
+        variation: Variation,
+    ) -> Observation:
+        """People as a detector that makes errors observes them.
+
+        Args:
+            exact: without errors.
+            parts: (B, S, S) body-part labels of the same crops.
+            framing: of the same people.
+            joints3d: (B, 90, 3) of the same people, metres.
+            variation: whose errors they have.
+        """
+        measured, published = variation.measured_people, variation.published_people
+        pieces = []
+        if variation.measured is not None:
+            people, frame = exact.rows(measured), framing.frame[measured]
+            cut = frame.isfinite().any(dim=1)
+            facing = measure_facing(joints3d[measured])
+            errors = choose_errors(self.detector_errors, variation.measured, facing, cut)
+            joints = apply_to_joints(people.joints2d_px, people.visibility, errors, self.image_size)
+            distances = signed_distances(people.silhouettes)
+            masks = apply_to_distances(distances, people.joints2d_px, errors) < 0
+            if variation.truncation is not None:
+                masks &= _frame_mask(frame, self.image_size)
+            pieces.append(Observation(masks, *joints))
+        if variation.corruption is not None:
+            people = exact.rows(published)
+            joints2d_px, visibility = corrupt_joints(
+                people.joints2d_px, people.visibility, variation.corruption, self.image_size
+            )
+            silhouettes = corrupt_silhouettes(parts[published], variation.corruption)
+            pieces.append(Observation(silhouettes, joints2d_px, visibility.float()))
+        if published.stop < len(parts) or not pieces:
+            pieces.append(exact.rows(slice(published.stop, None)))
+        return pieces[0] if len(pieces) == 1 else _join(pieces)
 
 
 def joint_targets(joints2d_px: Tensor, visibility: Tensor, size: int) -> dict[str, Tensor]:
@@ -263,41 +228,9 @@ def joint_targets(joints2d_px: Tensor, visibility: Tensor, size: int) -> dict[st
     }
 
 
-def _choose_poses(
-    poses: Tensor, augmentation: AugmentationOptions | None, generator: Generator
-) -> Tensor:
-    """(B, 72) axis-angle to joint rotations (B, 24, 3, 3), perhaps varied."""
-    pose_rotmats = pose_to_rotmats(poses)
-    if augmentation is None:
-        return pose_rotmats
-    return vary_poses(pose_rotmats, draw_pose_variation(augmentation, len(poses), generator))
-
-
-def _ragged(
-    vertices_cam: Tensor, augmentation: AugmentationOptions | None, generator: Generator
-) -> Tensor:
-    """Vertices (B, V, 3); those of people with the published errors are moved a little."""
-    if augmentation is not None:
-        ragged = slice(*count_errors(augmentation, len(vertices_cam)))
-        count, vertices = vertices_cam[ragged].shape[:2]
-        noise = draw_vertex_noise(augmentation, count, vertices, generator)
-        vertices_cam[ragged, :, :2] += noise
-    return vertices_cam
-
-
-def _corrupt(
-    observation: Observation,
-    parts: Tensor,
-    augmentation: AugmentationOptions,
-    generator: Generator,
-) -> Observation:
-    """People (whose body parts (B, S, S) were rendered) with errors as published."""
-    corruption = draw_corruption(augmentation, len(parts), generator)
-    joints2d_px, visibility = corrupt_joints(
-        observation.joints2d_px, observation.visibility, corruption, observation.image_size
-    )
-    silhouettes = corrupted_silhouettes(parts, corruption)
-    return Observation(silhouettes, joints2d_px, visibility.float())
+def _join(pieces: list[Observation]) -> Observation:
+    """The people of all of them."""
+    return Observation(*map(torch.cat, zip(*pieces, strict=True)))
 
 
 def _inside(points: Tensor, boxes: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from models.body_model import read_mean_parameters
 from models.checkpoints import load_predictor, read_checkpoint
 from models.decoder import decode_in_crops, decode_parameters
 from renderers.rasteriser import render_silhouettes
-from synthesis.synthesiser import CameraOptions, Synthesiser
+from synthesis.options import CameraOptions
+from synthesis.synthesiser import Synthesiser
 from utils.paths import DEFAULT_CHECKPOINT, OPEN_POSES_VAL
 
 _PEOPLE = 48
@@ -33,7 +34,7 @@ def people(predictor):
         predictor.image_size,
         CameraOptions(),
     )
-    return synthesiser, synthesiser(chosen, None, generator, betas=betas)
+    return synthesiser, synthesiser(chosen, betas)
 
 
 def _measured(parameters, predictor, people) -> dict[str, float]:

@@ -7,13 +7,20 @@ from typing import IO, Any
 import torch
 
 from models.checkpoints import check_same_body, read_checkpoint
-from train.run_options import differences
+from models.decoder import split_estimate
 from train.trainer import Trainer
 from utils.errors import InputError
-from utils.files import write_whole
+from utils.files import check_writable, write_whole
+from utils.options import flag, flatten
 
 LAST = "last.tar"
 BEST = "best.tar"
+
+# What the network of a run was made for: another value would train a different one.
+_FIXED = (
+    "data.image_size", "model.regressor", "model.ief_iterations", "model.feedback.width",
+    "model.feedback.lifting_blocks", "model.feedback.correcting_blocks", "model.feedback.vertices",
+)  # fmt: skip
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
@@ -38,7 +45,7 @@ def without_training_state(checkpoint: dict[str, Any], dtype: torch.dtype) -> di
     """What predicting needs of a training checkpoint, weights stored in `dtype`.
 
     Args:
-        checkpoint: as `Trainer.state` gives it.
+        checkpoint: as `collect_state` gives it.
         dtype: of the stored floating-point weights; float16 halves the file.
 
     Returns:
@@ -67,9 +74,69 @@ def without_training_state(checkpoint: dict[str, Any], dtype: torch.dtype) -> di
     }
 
 
+def collect_state(trainer: Trainer) -> dict[str, Any]:
+    """Everything that resuming needs, in the format of the published checkpoints and more."""
+    regressor, average = trainer.regressor, trainer.average
+    mean = split_estimate(regressor.initial_estimate)
+    return {
+        **({} if average is None else {"ema_state_dict": average.state_dict()}),
+        "epoch": trainer.epoch,
+        "best_epoch": trainer.best_epoch,
+        "best_epoch_val_metrics": trainer.best_metrics,
+        "model_state_dict": regressor.state_dict(),
+        "best_model_state_dict": trainer.best_weights,
+        "optimiser_state_dict": trainer.optimiser.state_dict(),
+        "criterion_state_dict": trainer.criterion.state_dict(),
+        "body": trainer.synthesiser.body_model.identity,
+        "rounds": int(trainer.best_metrics.get("best_rounds", regressor.rounds)),
+        "image_size": trainer.synthesiser.image_size,
+        "mean_parameters": {"pose": mean.pose.clone(), "betas": mean.betas.clone()},
+        "history": trainer.history,
+        "step": trainer.step,
+        "samples_seen": trainer.samples_seen,
+        "random_state": torch.get_rng_state(),
+    }
+
+
+def restore_state(trainer: Trainer, state: dict[str, Any]) -> None:
+    """Takes over what `collect_state` gave; RuntimeError or ValueError when it does not fit."""
+    if trainer.average is not None:
+        if "ema_state_dict" not in state:
+            raise ValueError("no averaged weights were kept; give --training.ema 0")
+        trainer.average.load_state_dict(state["ema_state_dict"])
+    trainer.regressor.load_state_dict(state["model_state_dict"])
+    trainer.criterion.load_state_dict(state["criterion_state_dict"])
+    decays = [group["weight_decay"] for group in trainer.optimiser.param_groups]
+    trainer.optimiser.load_state_dict(state["optimiser_state_dict"])
+    for group, decay in zip(trainer.optimiser.param_groups, decays, strict=True):
+        group["weight_decay"] = decay  # as this run's options say; so is the learning rate
+    for name in ("epoch", "step", "samples_seen", "best_epoch"):
+        setattr(trainer, name, state[name])
+    trainer.history = list(state["history"])
+    trainer.best_metrics = dict(state["best_epoch_val_metrics"])
+    trainer.best_weights = state["best_model_state_dict"]
+    torch.set_rng_state(state["random_state"])
+
+
+def start_folder(output: Path, resume: bool) -> None:
+    """Makes the output folder; a finished run in it is never overwritten.
+
+    Every process looks before the first one writes: none has trained yet, and they train together.
+
+    Raises:
+        InputError: the folder cannot be written to, or holds a run and this one does not resume it.
+    """
+    check_writable(output)
+    if (output / LAST).exists() and not resume:
+        raise InputError(
+            f"{output} already holds a run; add --resume to go on with it, or choose "
+            "another folder with --output"
+        )
+
+
 def save_epoch(trainer: Trainer, options: dict[str, Any], folder: Path) -> None:
     """Writes the last state, and the best weights when this epoch made them."""
-    state = {**trainer.state(), "options": options}
+    state = {**collect_state(trainer), "options": options}
     # The best first: a run stopped between the two repeats the epoch, and writes both again.
     if state["best_epoch"] == state["epoch"]:
         save_atomically(without_training_state(state, torch.float32), folder / BEST)
@@ -85,7 +152,7 @@ def resume(trainer: Trainer, options: dict[str, Any], folder: Path) -> list[str]
         folder: where the earlier run wrote its checkpoints.
 
     Returns:
-        What of the options differs, see `differences`.
+        What of the options differs, see `compare_options`.
 
     Raises:
         InputError: no checkpoint, one without training state, or one of another body or network.
@@ -103,10 +170,38 @@ def resume(trainer: Trainer, options: dict[str, Any], folder: Path) -> list[str]
     if missing:
         raise InputError(f"{path} has no {', '.join(missing)}; training cannot resume from it")
     check_same_body(checkpoint["body"], trainer.synthesiser.body_model, path)
-    changed = differences(checkpoint.get("options", {}), options)
+    changed = compare_options(checkpoint.get("options", {}), options)
     try:
-        trainer.load_state(checkpoint)
+        restore_state(trainer, checkpoint)
     except (RuntimeError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise InputError(f"{path} does not fit the options of this run: {problem}") from error
     return changed
+
+
+def compare_options(saved: dict[str, Any], options: dict[str, Any]) -> list[str]:
+    """What of a resumed run differs from how it ran so far, a line each.
+
+    Args:
+        saved: the options in its last checkpoint, as `storable` gave them.
+        options: of this run, as `storable` gives them.
+
+    Returns:
+        Lines such as "training.lr is 0.001; it was 0.0001", without options that change no result.
+
+    Raises:
+        InputError: the difference would make another network of it.
+    """
+    before, now = flatten(saved), flatten(options)
+    lines = []
+    for name, value in now.items():
+        # Those outside any group say where and whether to run.
+        if "." not in name or name not in before or before[name] == value:
+            continue
+        if name in _FIXED:
+            raise InputError(
+                f"{flag(name)} is {value}, but the run to resume has {before[name]}; give "
+                "the same, or start another run from its weights with --model.init-from"
+            )
+        lines.append(f"{name} is {value}; it was {before[name]}")
+    return lines

@@ -21,8 +21,9 @@ from models.checkpoints import ERROR_COVARIANCE, Predictor, load_predictor, read
 from models.decoder import BodyParameters
 from models.feedback import FeedbackRegressor
 from models.refinement import CHANGE_DIMS, Refiner, measure_parameter_errors
-from synthesis.options import AugmentationOptions
-from synthesis.synthesiser import CameraOptions, Synthesiser
+from synthesis.options import AugmentationOptions, CameraOptions
+from synthesis.synthesiser import Synthesiser
+from synthesis.variation import draw_betas, draw_variation
 from train.checkpoints import save_atomically
 from utils.cameras import fit_weak_perspective
 from utils.command_line import parse_options, run_script
@@ -89,9 +90,12 @@ def measure_errors(
     refiner = Refiner(predictor.regressor, nothing_known)
     errors = []
     for piece in tqdm(poses.split(batch_size), desc="measuring", disable=None):
-        batch = synthesiser(piece, EXACT, generator)
+        betas = draw_betas(EXACT, synthesiser.mean_betas, len(piece), generator)
+        vertices = body.identity["vertices"]
+        variation = draw_variation(EXACT, len(piece), vertices, generator)
+        batch = synthesiser(piece, betas, variation)
         estimate = predictor.regressor(batch.observation)
-        betas, pose_rotmats = batch.target["betas"], batch.target["pose_rotmats"]
+        pose_rotmats = batch.target["pose_rotmats"]
         joints3d = body(betas, pose_rotmats).joints3d[:, COCO17_IN_90]
         camera = fit_weak_perspective(joints3d, batch.target["joints2d_norm"])
         true = BodyParameters(camera, pose_rotmats, betas)

@@ -14,7 +14,8 @@ from models.body_model import read_mean_parameters
 from renderers.nmr_renderer import NmrRenderer
 from renderers.rasteriser import Rasteriser
 from renderers.torch_rasteriser import rasterise
-from synthesis.synthesiser import CameraOptions, Synthesiser
+from synthesis.options import CameraOptions
+from synthesis.synthesiser import Synthesiser
 from utils.errors import InputError
 
 _SIZE = 48
@@ -113,7 +114,7 @@ def test_training_draws_with_it_when_asked(neural_renderer, body_model):
     mean_betas = read_mean_parameters("open").betas
     found, expected = (
         Synthesiser(body_model, mean_betas, _SIZE, CameraOptions(), renderer)(
-            poses, None, torch.Generator()
+            poses, mean_betas.expand(2, -1)
         ).observation
         for renderer in ("nmr", "own")
     )

@@ -8,10 +8,11 @@ import torch
 from synthesis.detector_errors import (
     NOISE_CELLS,
     OUTLINE_JOINTS,
+    ChosenErrors,
     DetectorErrors,
-    DetectorVariation,
     apply_to_distances,
     apply_to_joints,
+    choose_errors,
     draw_detector_errors,
     measure_facing,
     read_detector_errors,
@@ -20,7 +21,6 @@ from utils.errors import InputError
 from utils.joints import COCO17, COCO17_SWAP
 from utils.paths import DETECTOR_ERRORS
 from utils.readers import read_npz
-from utils.rotations import axis_angle_to_rotmat
 
 SIZE = 128
 LEFT_WRIST, RIGHT_WRIST = COCO17.index("left_wrist"), COCO17.index("right_wrist")
@@ -40,8 +40,16 @@ def errors() -> DetectorErrors:
     return read_detector_errors(DETECTOR_ERRORS)
 
 
-def _generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def _drawn(
+    errors: DetectorErrors,
+    facing: torch.Tensor,
+    seed: int = 0,
+    cut: torch.Tensor | None = None,
+) -> ChosenErrors:
+    """Errors of people seen from these sides, whole if nothing else is said."""
+    cut = torch.zeros_like(facing, dtype=torch.bool) if cut is None else cut
+    draws = draw_detector_errors(len(facing), torch.Generator().manual_seed(seed))
+    return choose_errors(errors, draws, facing, cut)
 
 
 def _made_rows(count: int = 40) -> dict[str, np.ndarray]:
@@ -106,10 +114,10 @@ def _ious(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     return (found & true).sum(dim=(1, 2)) / (found | true).sum(dim=(1, 2))
 
 
-def _similar(errors: DetectorErrors, rows: dict[str, np.ndarray]) -> DetectorVariation:
+def _similar(errors: DetectorErrors, rows: dict[str, np.ndarray]) -> ChosenErrors:
     """Errors for people who face as those of the file's whole photos do, many times over."""
     facing = torch.from_numpy(rows["facing"][_whole(rows)]).repeat(20)
-    return draw_detector_errors(errors, facing, len(facing), _generator())
+    return _drawn(errors, facing)
 
 
 def _whole(rows: dict[str, np.ndarray]) -> np.ndarray:
@@ -143,7 +151,7 @@ def test_sides_are_swapped_as_often_as_measured(errors, rows, degrees):
     away = np.abs(rows["facing"])
     chosen = _whole(rows) & (away >= low) & (away <= high)
     facing = torch.empty(20_000).uniform_(low, high) * torch.tensor([1.0, -1.0]).repeat(10_000)
-    drawn = draw_detector_errors(errors, facing, len(facing), _generator()).swapped
+    drawn = _drawn(errors, facing).swapped
     measured = rows["swapped"][chosen].mean()
     assert drawn.float().mean().item() == pytest.approx(measured, abs=0.01)
 
@@ -156,9 +164,7 @@ def test_rows_are_of_people_seen_from_a_similar_side_and_cut_alike():
     rows["confidences"] = np.repeat(marks[:, None], 17, axis=1)
     facing = torch.tensor([-torch.pi, 3.1, 1.5, 0.0, -1.5]).repeat(200)
     for wanted in (False, True):
-        drawn = draw_detector_errors(
-            DetectorErrors(rows), facing, 1000, _generator(), torch.full((1000,), wanted)
-        )
+        drawn = _drawn(DetectorErrors(rows), facing, cut=torch.full((1000,), wanted))
         expected = (1 + facing.cos()) / 4 + wanted / 2
         # 6 % of a full turn are 0.38 rad, over which the mark changes by at most 0.38 / 4.
         assert (drawn.confidence[:, 0] - expected).abs().max() < 0.1
@@ -171,7 +177,7 @@ def test_mirror_images_serve_people_turned_to_the_other_side():
     rows["offsets"][:, LEFT_WRIST] = (0.25, 0.125)
     rows["confidences"][:, LEFT_WRIST] = 0.5
     rows["outline_bumps"][:, OUTLINE_JOINTS.index("left_wrist")] = -0.0625
-    drawn = draw_detector_errors(DetectorErrors(rows), torch.full((50,), -1.5), 50, _generator())
+    drawn = _drawn(DetectorErrors(rows), torch.full((50,), -1.5))
     assert (drawn.confidence[:, RIGHT_WRIST] == 0.5).all()
     assert (drawn.confidence[:, LEFT_WRIST] == 1).all()
     assert (drawn.joint_shift[:, RIGHT_WRIST, 0] < 0).all()
@@ -181,9 +187,7 @@ def test_mirror_images_serve_people_turned_to_the_other_side():
 
 def test_a_seed_gives_the_same_errors(errors):
     facing = torch.linspace(-3, 3, 7)
-    one, same, other = (
-        draw_detector_errors(errors, facing, 7, _generator(seed)) for seed in (1, 1, 2)
-    )
+    one, same, other = (_drawn(errors, facing, seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
     assert not torch.equal(one.joint_shift, other.joint_shift)
 
@@ -191,7 +195,7 @@ def test_a_seed_gives_the_same_errors(errors):
 def test_swapped_joints_are_those_of_the_other_side():
     rows = _made_rows()
     rows["swapped"][:, [LEFT_WRIST, RIGHT_WRIST]] = True
-    drawn = draw_detector_errors(DetectorErrors(rows), torch.zeros(1), 1, _generator())
+    drawn = _drawn(DetectorErrors(rows), torch.zeros(1))
     joints = torch.rand(1, 17, 2) * SIZE
     visibility = torch.ones(1, 17, dtype=torch.bool)
     visibility[0, LEFT_WRIST] = False
@@ -206,14 +210,14 @@ def test_swapped_joints_are_those_of_the_other_side():
 def test_joints_moved_out_of_the_crop_are_not_found():
     rows = _made_rows()
     rows["offsets"][:] = (0.7, 0.0)
-    drawn = draw_detector_errors(DetectorErrors(rows), torch.zeros(1), 1, _generator())
+    drawn = _drawn(DetectorErrors(rows), torch.zeros(1))
     joints = torch.full((1, 17, 2), 0.5 * SIZE)
     _, confidence = apply_to_joints(joints, torch.ones(1, 17, dtype=torch.bool), drawn, SIZE)
     assert (confidence == 0).all()
 
 
 def test_no_errors_leave_everything_as_it_is():
-    drawn = draw_detector_errors(DetectorErrors(_made_rows()), torch.zeros(3), 3, _generator())
+    drawn = _drawn(DetectorErrors(_made_rows()), torch.zeros(3))
     masks, joints = _figures(3)
     visibility = torch.rand(3, 17) < 0.5
     found, confidence = apply_to_joints(joints, visibility, drawn, SIZE)
@@ -226,7 +230,7 @@ def test_no_errors_leave_everything_as_it_is():
 def test_a_level_moves_the_outline_everywhere():
     rows = _made_rows()
     rows["outline_level"][:] = 2 / SIZE
-    drawn = draw_detector_errors(DetectorErrors(rows), torch.zeros(2), 2, _generator())
+    drawn = _drawn(DetectorErrors(rows), torch.zeros(2))
     masks, joints = _figures(2)
     distances = _signed_distances(masks)
     moved = apply_to_distances(distances, joints, drawn)
@@ -236,7 +240,7 @@ def test_a_level_moves_the_outline_everywhere():
 def test_noise_spreads_as_the_row_says():
     rows = _made_rows()
     rows["outline_rest"][:] = 0.01
-    drawn = draw_detector_errors(DetectorErrors(rows), torch.zeros(200), 200, _generator())
+    drawn = _drawn(DetectorErrors(rows), torch.zeros(200))
     field = apply_to_distances(torch.zeros(200, SIZE, SIZE), torch.zeros(200, 17, 2), drawn)
     assert field.std().item() == pytest.approx(0.01, rel=0.02)
     assert field.mean().item() == pytest.approx(0, abs=2e-4)
@@ -250,7 +254,7 @@ def test_noise_spreads_as_the_row_says():
 def test_a_deep_bump_takes_the_hand_away():
     rows = _made_rows()
     rows["outline_bumps"][:, OUTLINE_JOINTS.index("left_wrist")] = -0.06
-    drawn = draw_detector_errors(DetectorErrors(rows), torch.zeros(1), 1, _generator())
+    drawn = _drawn(DetectorErrors(rows), torch.zeros(1))
     masks, joints = _figures(1)
     found = apply_to_distances(_signed_distances(masks), joints, drawn) < 0
     # Facing 0 draws rows and their mirror images: one hand is gone, the other is there.
@@ -261,7 +265,7 @@ def test_a_deep_bump_takes_the_hand_away():
 
 def test_masks_are_as_good_as_the_detectors(errors, rows):
     masks, joints = _figures(100)
-    drawn = draw_detector_errors(errors, torch.linspace(-3.1, 3.1, 100), 100, _generator())
+    drawn = _drawn(errors, torch.linspace(-3.1, 3.1, 100))
     found = apply_to_distances(_signed_distances(masks), joints, drawn) < 0
     ious, measured = _ious(found, masks).numpy(), rows["iou"][_whole(rows)]
     assert ious.mean() == pytest.approx(measured.mean(), abs=0.03)
@@ -272,7 +276,7 @@ def test_masks_are_as_good_as_the_detectors(errors, rows):
 
 @pytest.mark.parametrize("batch", [0, 1])
 def test_small_batches(errors, batch):
-    drawn = draw_detector_errors(errors, torch.zeros(batch), batch, _generator())
+    drawn = _drawn(errors, torch.zeros(batch))
     joints = torch.rand(batch, 17, 2) * SIZE
     found, confidence = apply_to_joints(joints, torch.ones(batch, 17, dtype=torch.bool), drawn, 128)
     assert found.shape == (batch, 17, 2)

@@ -13,7 +13,8 @@ import torch
 from losses.multi_task import LossOptions, MultiTaskLoss
 from metrics.metrics import Metrics
 from models.body_model import BodyModel, read_mean_parameters
-from synthesis.synthesiser import CameraOptions, Synthesiser, SyntheticBatch
+from synthesis.options import CameraOptions
+from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from tests.networks import random_network
 from train.trainer import Trainer, TrainingOptions
 from utils.processes import Ranks, joined_ranks
@@ -67,7 +68,7 @@ def whole_batch(synthesiser: Synthesiser) -> SyntheticBatch:
     poses = torch.randn(BATCH, 72, generator=generator) * 0.2
     poses[:, :3] = torch.tensor([math.pi, 0, 0])
     betas = torch.randn(BATCH, 10, generator=generator)
-    batch = synthesiser(poses, None, generator, betas=betas)
+    batch = synthesiser(poses, betas)
     batch.target["visibility"][::2, 4:] = False
     return batch
 

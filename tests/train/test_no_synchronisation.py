@@ -16,8 +16,8 @@ from metrics.metrics import Metrics
 from models.body_model import BodyModel, read_mean_parameters
 from synthesis.detector_errors import read_detector_errors
 from synthesis.observed_people import ObservedPairs
-from synthesis.options import AugmentationOptions
-from synthesis.synthesiser import CameraOptions, Synthesiser
+from synthesis.options import AugmentationOptions, CameraOptions
+from synthesis.synthesiser import Synthesiser
 from tests.networks import NETWORKS, random_network
 from tests.observed import made_up_rows
 from train.trainer import Trainer, TrainingOptions
@@ -73,7 +73,7 @@ def _stage(device: torch.device, precision: str, network: str):
     def step():
         batch = trainer.make_batch(poses, _EVERYTHING, generator)
         prediction, _ = trainer.train_step(batch)
-        trainer._measure(Metrics(), prediction, batch)
+        Metrics().update(trainer.decode(prediction), batch.target)
 
     return step
 

@@ -3,25 +3,25 @@
 import pytest
 import torch
 
-from synthesis.body import draw_betas, draw_vertex_noise
-from synthesis.camera import (
+from synthesis.options import AugmentationOptions
+from synthesis.variation import (
+    Corruption,
     NearCamera,
+    Variation,
     apply_near_camera,
     apply_truncation,
+    corrupt_joints,
+    corrupt_silhouettes,
+    count_errors,
+    draw_betas,
     draw_camera_shift,
+    draw_corruption,
     draw_crop_variation,
     draw_near_camera,
     draw_truncation,
+    draw_variation,
+    draw_vertex_noise,
 )
-from synthesis.corruption import (
-    Corruption,
-    choose_published,
-    corrupt_joints,
-    corrupted_silhouettes,
-    count_errors,
-    draw_corruption,
-)
-from synthesis.options import AugmentationOptions
 from utils.joints import PARTS
 
 _MANY = 20_000
@@ -107,10 +107,10 @@ def test_removing_parts_and_clearing_a_box_by_hand():
     corruption = _nothing(2)
     corruption.removed_parts[0, 2] = True
     corruption.boxes[1] = torch.tensor([0.5, 0.25, 1.0, 0.75])  # columns 2, 3 of rows 1, 2
-    found = corrupted_silhouettes(parts, corruption).int()
+    found = corrupt_silhouettes(parts, corruption).int()
     assert found[0].tolist() == [[1, 0, 0, 1]] * 4
     assert found[1].tolist() == [[1, 1, 0, 1], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 1]]
-    assert torch.equal(corrupted_silhouettes(parts, _nothing(2)), parts > 0)
+    assert torch.equal(corrupt_silhouettes(parts, _nothing(2)), parts > 0)
 
 
 def test_moving_and_losing_joints_leaves_the_originals_alone():
@@ -149,16 +149,44 @@ def test_errors_are_shared_out_in_order():
     assert count_errors(AugmentationOptions(), 10) == (0, 10)
     options = AugmentationOptions(corrupt=0.7, detector="mediapipe", detector_share=0.4)
     assert count_errors(options, 10) == (4, 7)
-    published = choose_published(options, 10, torch.device("cpu"))
-    assert published.tolist() == [False] * 4 + [True] * 3 + [False] * 3
+    drawn = draw_variation(options, 10, 5, torch.Generator())
+    assert (drawn.measured_people, drawn.published_people) == (slice(4), slice(4, 7))
+    assert len(drawn.measured.aside) == 4
+    assert len(drawn.corruption.boxes) == len(drawn.vertex_noise) == 3
     # Who has measured errors has some, even where fewer people should have any.
     few = AugmentationOptions(corrupt=0.2, detector="mediapipe", detector_share=0.4)
     assert count_errors(few, 10) == (4, 4)
 
 
-def test_spared_people_have_no_published_errors(generator):
-    options = AugmentationOptions(corrupt=0.5, joint_dropout=0.5)
-    drawn = draw_corruption(options, 1000, generator)
-    for values in (drawn.removed_parts, drawn.boxes, drawn.joint_shift, drawn.dropped_joints):
-        assert values[:500].any()
-        assert not values[500:].any()
+def test_nothing_is_drawn_for_people_without_errors(generator):
+    drawn = draw_variation(AugmentationOptions(corrupt=0), 10, 5, generator)
+    assert drawn.measured is drawn.corruption is drawn.vertex_noise is None
+    assert drawn.near_camera is drawn.truncation is None
+    assert drawn.camera_shift.shape == (10, 3)
+    assert drawn.crop.scale.shape == (10,)
+
+
+def test_the_plain_variation_is_of_nobody():
+    assert all(value is None for value in (*Variation()[1:], *Variation().pose))
+    assert Variation().published_people == slice(0, 0)
+
+
+def test_the_seed_decides_all(generator):
+    options = AugmentationOptions(
+        turn=90, joint_angle_std=5, exchange_limbs=0.3, near=0.5, truncate=0.5, corrupt=0.8,
+        detector="mediapipe",
+    )  # fmt: skip
+    first, same, other = (
+        draw_variation(options, 10, 5, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    for one, two, three in zip(*map(_tensors, (first, same, other)), strict=True):
+        assert torch.equal(one, two)
+        assert one.dtype == torch.bool or not torch.equal(one, three)
+
+
+def _tensors(variation) -> list[torch.Tensor]:
+    """All that was drawn, which must be something of everything."""
+    if isinstance(variation, torch.Tensor):
+        return [variation]
+    assert variation is not None
+    return [tensor for part in variation for tensor in _tensors(part)]

@@ -1,0 +1,155 @@
+"""Builds what a run trains with: network, synthesiser, loss, people that were observed."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+from tyro.conf import arg
+
+from data.pose_dataset import load_poses
+from losses.multi_task import LossOptions, MultiTaskLoss
+from models.body_model import BodyModel, MeanParameters, read_mean_parameters
+from models.checkpoints import (
+    check_same_body,
+    load_regressor,
+    read_checkpoint,
+    read_network_options,
+)
+from models.networks import (
+    Network,
+    NetworkOptions,
+    build_network,
+    describe_network,
+    parse_network_options,
+)
+from synthesis.detector_errors import read_detector_errors
+from synthesis.observed_people import ObservedPairs, read_observed_people
+from synthesis.options import AugmentationOptions, CameraOptions
+from synthesis.synthesiser import Synthesiser
+from synthesis.variation import draw_betas
+from utils.errors import InputError
+from utils.options import PartialShare, Range, flag, flatten, storable
+from utils.paths import DETECTOR_ERRORS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
+from utils.processes import Ranks
+
+# Asked for as in run_predict.py too: `--body`, `--gender`.
+Body = Annotated[Literal["open", "smpl"], arg(aliases=["--body"])]
+Gender = Annotated[Literal["neutral", "male", "female"], arg(aliases=["--gender"])]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where poses come from, people that a detector saw, and how large the pictures are."""
+
+    train_poses: tuple[Path, ...] = (OPEN_POSES_TRAIN,)  # npz files, concatenated
+    val_poses: tuple[Path, ...] = (OPEN_POSES_VAL,)
+    val_shapes: Literal["drawn", "file"] = "drawn"  # drawn as in training (once), or the npz's own
+    observed_people: tuple[Path, ...] = ()  # npz files of tools/observe_people.py to train on too
+    observed_share: PartialShare = 0.4  # of each batch that is taken from them, if there are any
+    # side of the network's input, pixels; a ResNet halves it five times
+    image_size: Annotated[int, Range(32)] = 256
+    renderer: Literal["own", "nmr"] = "own"  # nmr: neural_renderer, if you have it; same rules
+
+
+@dataclass(frozen=True)
+class ModelOptions(NetworkOptions):
+    """The body and the network; which networks there are is said in models/networks.py."""
+
+    body: Body = "open"  # open is shipped; smpl takes your licensed files
+    gender: Gender = "neutral"  # of the body, and so of everybody trained on
+    init_from: Path | None = None  # checkpoint whose weights training starts from
+
+
+def build_regressor(model: ModelOptions, body_model: BodyModel, mean: MeanParameters) -> Network:
+    """An untrained network, or that of the checkpoint which training starts from.
+
+    Args:
+        model: which network.
+        body_model: the body that it is trained for.
+        mean: where an untrained one's estimates start.
+
+    Raises:
+        InputError: the checkpoint holds another network, or one that was trained for another body.
+    """
+    if model.init_from is None:
+        return build_network(model, mean, body_model)
+    checkpoint = read_checkpoint(model.init_from)
+    if "body" in checkpoint:
+        check_same_body(checkpoint["body"], body_model, model.init_from)
+    checkpoint.setdefault("mean_parameters", mean._asdict())
+    found = read_network_options(checkpoint, model.init_from)
+    wanted = parse_network_options(storable(asdict(model)))
+    if found != wanted:
+        raise InputError(
+            f"{model.init_from} holds a {describe_network(found)}, but the options ask for a "
+            f"{describe_network(wanted)}; give {' '.join(list_differences(found, wanted))}"
+        )
+    regressor = load_regressor(checkpoint, body_model, model.init_from)
+    if model.regressor == "feedback":
+        regressor.rounds = model.feedback.rounds
+    return regressor
+
+
+def list_differences(found: NetworkOptions, wanted: NetworkOptions) -> list[str]:
+    """The options of run_train.py that would ask for one network where now they ask for another.
+
+    Args:
+        found: of the network that is there.
+        wanted: of the one that the options ask for.
+    """
+    now = flatten(asdict(wanted), "model.")
+    there = flatten(asdict(found), "model.")
+    return [f"{flag(name)} {value}" for name, value in there.items() if value != now[name]]
+
+
+def build_synthesiser(
+    data: DataOptions,
+    camera: CameraOptions,
+    augmentation: AugmentationOptions,
+    body_model: BodyModel,
+    device: torch.device,
+) -> Synthesiser:
+    """What renders people; raises InputError when a file or the renderer's library is missing."""
+    if data.renderer == "nmr" and device.type != "cuda":
+        raise InputError(
+            f"--data.renderer nmr draws on CUDA alone, and this run is on {device}; "
+            "choose --data.renderer own"
+        )
+    errors = None
+    if augmentation.detector != "published":
+        errors = read_detector_errors(DETECTOR_ERRORS)
+    mean_betas = read_mean_parameters(body_model.identity["name"]).betas
+    return Synthesiser(body_model, mean_betas, data.image_size, camera, data.renderer, errors)
+
+
+def build_criterion(options: LossOptions, ranks: Ranks) -> MultiTaskLoss:
+    """The loss; raises InputError for weights that it cannot have."""
+    try:
+        return MultiTaskLoss(options, ranks.mean)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def load_observed(data: DataOptions, body_model: BodyModel) -> ObservedPairs | None:
+    """People as a detector saw them, if the options name any."""
+    if not data.observed_people:
+        return None
+    body_hash = body_model.identity["hash"]
+    return read_observed_people(
+        data.observed_people, data.image_size, body_hash, data.observed_share
+    )
+
+
+def load_validation(
+    data: DataOptions, augmentation: AugmentationOptions, mean_betas: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Validation poses (N, 72) and the shapes (N, 10) that go with them, on the CPU."""
+    people = load_poses(data.val_poses)
+    poses, betas = torch.from_numpy(people.poses), torch.from_numpy(people.shapes)
+    if data.val_shapes == "drawn":
+        # Fixed numbers, whatever the seed of the run: runs can be compared.
+        generator = torch.Generator().manual_seed(0)
+        betas = draw_betas(augmentation, mean_betas, len(poses), generator)
+    return poses, betas
