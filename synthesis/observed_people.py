@@ -23,6 +23,7 @@ from utils.proxy import (
     inside_image,
 )
 from utils.readers import read_npz, read_rows
+from utils.rotations import axis_angle_to_rotmat
 from utils.tensors import (
     constant,
     happens,

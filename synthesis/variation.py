@@ -15,6 +15,7 @@ from synthesis.detector_errors import DetectorDraws, draw_detector_errors
 from synthesis.options import AugmentationOptions
 from utils.joints import COCO17, PARTS, SMPL_JOINTS
 from utils.proxy import REFERENCE_SIZE
+from utils.rotations import axis_angle_to_rotmat
 from utils.tensors import constant, happens, normal, uniform
 
 # What is exchanged together: a person's own arm may become another's.

@@ -21,6 +21,7 @@ from utils.errors import InputError
 from utils.joints import COCO17, COCO17_SWAP
 from utils.paths import DETECTOR_ERRORS
 from utils.readers import read_npz
+from utils.rotations import axis_angle_to_rotmat
 
 SIZE = 128
 LEFT_WRIST, RIGHT_WRIST = COCO17.index("left_wrist"), COCO17.index("right_wrist")

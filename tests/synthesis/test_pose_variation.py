@@ -6,6 +6,7 @@ import torch
 from synthesis.options import AugmentationOptions
 from synthesis.variation import PoseVariation, draw_pose_variation, vary_poses
 from utils.joints import SMPL_JOINTS
+from utils.rotations import axis_angle_to_rotmat
 
 _MANY = 20_000
 _EVERYTHING = AugmentationOptions(turn=180, joint_angle_std=10, exchange_limbs=0.5)

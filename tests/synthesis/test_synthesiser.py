@@ -5,17 +5,18 @@ import math
 import numpy as np
 import pytest
 import torch
-from predict.pipeline import observe_people
 
-from metrics.metrics import intersection_over_union
+from metrics.metrics import silhouette_iou
 from models.body_model import read_mean_parameters
 from predict.detectors.interface import Detection
+from predict.people import observe_people
 from synthesis.detector_errors import read_detector_errors
 from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from synthesis.variation import draw_betas, draw_variation
 from utils.cameras import boxes_of_silhouettes
 from utils.paths import DETECTOR_ERRORS
+from utils.rotations import axis_angle_to_rotmat
 
 _SIZE = 128
 
@@ -153,7 +154,7 @@ def test_predicting_makes_the_observation_that_training_makes(synthesiser):
         assert found.shape == expected.shape
     assert torch.equal(predicted.confidence, trained.observation.confidence)
     # A pixel of the crop spans seven of the photo: outlines differ by fractions of a pixel.
-    ious = intersection_over_union(predicted.silhouettes, trained.observation.silhouettes)
+    ious = silhouette_iou(predicted.silhouettes, trained.observation.silhouettes)
     assert ious.min() > 0.985
     # The crop is set around the silhouette there, around the vertices here.
     torch.testing.assert_close(
