@@ -95,12 +95,12 @@ def predict(options: PredictOptions) -> int:
 
 def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     """Loads all that predicts."""
-    from data.truth import TruthComparer
     from models.checkpoints import load_predictor
     from predict.detectors.registry import build_detector
     from predict.folder import FolderPredictor, leave_cores_to_other_stages
     from predict.people import BodyPredictor
     from predict.results import ResultWriter
+    from predict.truth_errors import TruthComparer
     from utils.devices import choose_device
 
     device = choose_device(device_name)

@@ -21,7 +21,6 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.timing import machine, write_json
-from data.truth import TruthComparer
 from models.checkpoints import load_predictor
 from models.regressor import BodyParameters
 from predict.background import Background
@@ -40,6 +39,7 @@ from predict.people import (
 )
 from predict.pipeline import observe_people, place_in_photos
 from predict.results import DrawnPhoto, ResultWriter, draw_photos
+from predict.truth_errors import TruthComparer
 from renderers.rasteriser import Rasteriser
 from renderers.silhouettes import regressed_silhouettes
 from utils.command_line import parse_options, run_script

@@ -37,7 +37,7 @@ from utils.cameras import (
 from utils.command_line import parse_options, run_script
 from utils.devices import choose_device
 from utils.paths import OPEN_POSES_VAL
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 
 REFERENCE = "torch"
 
@@ -188,7 +188,7 @@ def people(body: BodyModel, mesh: Mesh, count: int, image_size: int) -> tuple[Te
     poses = val_poses[torch.randint(len(val_poses), (count,), generator=generator)]
     mean_betas = read_mean_parameters("open").betas
     betas = draw_betas(augmentation, mean_betas, count, generator)
-    vertices = body(betas, axis_angle_to_rotmat(poses.unflatten(1, (-1, 3)))).vertices
+    vertices = body(betas, pose_to_rotmats(poses)).vertices
     vertices = vertices + torch.tensor(camera.mean_translation)
     vertices[..., :2] += draw_vertex_noise(augmentation, *vertices.shape[:2], generator)
     cam_k = perspective_intrinsics(camera.focal_length, camera.frame_size, vertices)

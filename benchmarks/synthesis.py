@@ -30,7 +30,7 @@ from utils.command_line import parse_options, run_script
 from utils.devices import Precision, choose_device, network_dtype
 from utils.paths import OPEN_POSES_VAL
 from utils.proxy import make_proxy
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def build_stages(options: BenchmarkOptions, device: torch.device) -> dict[str, C
 
     # What each stage starts from.
     betas = draw_betas(augmentation, synthesiser.mean_betas, batch, generator)
-    pose_rotmats = axis_angle_to_rotmat(poses.unflatten(1, (-1, 3)))
+    pose_rotmats = pose_to_rotmats(poses)
     vertices = synthesiser.body_model(betas, pose_rotmats).vertices
     vertices_cam = vertices + synthesiser.mean_cam_t
     vertices_cam[..., :2] += draw_vertex_noise(augmentation, *vertices.shape[:2], generator)

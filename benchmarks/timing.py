@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from utils.files import write_whole
+
 
 class Timing(NamedTuple):
     """How long something took, in seconds; on a shared machine the best tells most."""
@@ -68,7 +70,7 @@ def cpu_name() -> str:
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
     """Writes a benchmark's results, if a file was asked for."""
     if path is not None:
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _wait_for(device: torch.device) -> None:

@@ -9,7 +9,7 @@ from utils.errors import InputError
 from utils.readers import read_npz
 
 GENDERS = {"m": "male", "f": "female"}
-_NAMED = 3  # file names that an error lists
+_MAX_NAMES = 3  # file names that an error lists
 
 
 def read_labels(
@@ -67,16 +67,16 @@ def check_files(folder: Path, names: Sequence[str]) -> None:
         raise InputError(f"no folder {folder}; data/README.md shows the layout")
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise InputError(f"the labels for {folder} name files twice: {_listed(twice)}")
+        raise InputError(f"the labels for {folder} name files twice: {_list_some(twice)}")
     there = {path.name for path in folder.iterdir()}
     missing = [name for name in names if name not in there]
     if missing:
         raise InputError(
             f"{folder} lacks {len(missing)} of the {len(names)} files that the labels name: "
-            f"{_listed(missing)}"
+            f"{_list_some(missing)}"
         )
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _list_some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more

@@ -19,7 +19,7 @@ from utils.rotations import axis_angle_to_rotmat
 
 POSE_SIZE = 3 * len(SMPL_JOINTS)
 SHAPE_SIZE = 10
-LARGEST_PLAUSIBLE_ANGLE = 4 * np.pi  # rad; beyond it the numbers are degrees, or not rotations
+MAX_ANGLE = 4 * np.pi  # rad; beyond it the numbers are degrees, or not rotations
 UPRIGHT_COSINE = 0.5  # an up axis within 60 degrees of the vertical counts as upright
 ALONG_VIEW_COSINE = 0.8  # an up axis this close to the optical axis points straight away from us
 REFUSED_SHARE = 0.8  # of the samples; a few handstands are fine, a whole file is not
@@ -74,14 +74,14 @@ def load_poses(paths: str | Path | Sequence[str | Path]) -> PoseData:
 
 def _load_file(path: Path) -> PoseData:
     arrays = _read_arrays(path)
-    poses = _checked_numbers(path, "poses", arrays["poses"], POSE_SIZE)
+    poses = _check_numbers(path, "poses", arrays["poses"], POSE_SIZE)
     count = len(poses)
     if count == 0:
         raise InputError(f"{path}: `poses` is empty; at least one pose is needed")
     shapes = arrays.get("shapes")
     if shapes is None:
         shapes = np.zeros((count, SHAPE_SIZE), np.float32)
-    shapes = _checked_numbers(path, "shapes", shapes, SHAPE_SIZE)
+    shapes = _check_numbers(path, "shapes", shapes, SHAPE_SIZE)
     fnames = arrays.get("fnames")
     if fnames is None:
         fnames = np.array([f"{path.stem}_{index:06d}" for index in range(count)])
@@ -101,7 +101,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     return read_npz(path, ["poses"], ["fnames", "shapes"])
 
 
-def _checked_numbers(path: Path, name: str, array: np.ndarray, width: int) -> np.ndarray:
+def _check_numbers(path: Path, name: str, array: np.ndarray, width: int) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != width:
         raise InputError(f"{path}: `{name}` has shape {array.shape}; expected (N, {width})")
     if not np.issubdtype(array.dtype, np.floating):
@@ -121,7 +121,7 @@ def _refuse_other_frames(path: Path, poses: np.ndarray) -> None:
     Lying and bent people are allowed: only samples whose up axis is clearly vertical are judged.
     """
     angles = np.linalg.norm(poses.reshape(len(poses), -1, 3), axis=-1)
-    if angles.max() > LARGEST_PLAUSIBLE_ANGLE:
+    if angles.max() > MAX_ANGLE:
         raise InputError(
             f"{path}: `poses` has a rotation of {angles.max():.4g} rad; expected axis-angle in "
             "radians (divide degrees by 57.29578)"

@@ -48,12 +48,12 @@ def load_ssp3d(folder: Path) -> list[Frame]:
     genders = read_genders(labels["genders"], folder / "labels.npz")
     for kind in ("images", "silhouettes"):
         check_files(folder / kind, names)
-    return [_frame_of(folder, labels, row, genders[row]) for row in range(len(names))]
+    return [_make_frame(folder, labels, row, genders[row]) for row in range(len(names))]
 
 
-def _frame_of(folder: Path, labels: dict[str, np.ndarray], row: int, gender: str) -> Frame:
+def _make_frame(folder: Path, labels: dict[str, np.ndarray], row: int, gender: str) -> Frame:
     name = str(labels["fnames"][row])
-    window = _window_around(read_mask(folder / "silhouettes" / name), folder / "silhouettes" / name)
+    window = _find_window(read_mask(folder / "silhouettes" / name), folder / "silhouettes" / name)
     joints2d = labels["joints2D"][row].astype(np.float32)
     return Frame(
         name=name,
@@ -69,7 +69,7 @@ def _frame_of(folder: Path, labels: dict[str, np.ndarray], row: int, gender: str
     )
 
 
-def _window_around(silhouette: np.ndarray, path: Path) -> tuple[int, int, int, int]:
+def _find_window(silhouette: np.ndarray, path: Path) -> tuple[int, int, int, int]:
     rows, columns = (np.flatnonzero(silhouette.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         raise InputError(f"{path} shows nobody: it is black all over")

@@ -48,13 +48,13 @@ def load_threedpw(folder: Path) -> list[Frame]:
             gender=genders[row],
             betas=labels["shape"][row].astype(np.float32),
             pose=labels["pose"][row].astype(np.float32),
-            **_seen(labels, row),
+            **_read_observed(labels, row),
         )
         for row, name in enumerate(names)
     ]
 
 
-def _seen(labels: dict[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
+def _read_observed(labels: dict[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
     """A frame's joints and camera, as far as they are known."""
     seen = {key: labels[key][row].astype(np.float32) for key in _OPTIONAL if key in labels}
     if "joints2d" in seen:

@@ -1,38 +1,71 @@
-"""Predictions against the truth: on photos, through a detector, and on proxies made from the truth.
+"""Predictions of people whose truth is known, and their metrics.
 
-3D metrics compare bodies that are put together at the Human3.6M pelvis, as is customary. 2D metrics
-are taken in one square crop for everybody: `REFERENCE_SIZE` px around the true person, whatever
-crop the network saw, so that detectors and image sizes can be compared.
+2D metrics are taken in one square crop for everybody: `REFERENCE_SIZE` px around the true person,
+whatever crop the network saw, so that detectors and image sizes can be compared.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from data.frames import Frame
-from evaluate.true_people import TruePeople, TrueView, Truth
-from metrics.metrics import Metrics
-from metrics.size_errors import measure_people, size_errors
-from models.checkpoints import Predictor
+from evaluate.true_people import TrueBodies, TruePeople, TrueView
+from metrics.comparison import compare_people, measure_people
+from models.checkpoints import Predictor, load_predictor
 from models.regressor import BodyParameters, decode_parameters
 from predict.detectors.interface import Detection, Detector
 from predict.detectors.matching import box_overlaps
 from predict.pipeline import Bodies, observe_people, place_in_photos, predict_bodies
 from renderers.rasteriser import Rasteriser
 from utils.cameras import boxes_of_silhouettes, crop_intrinsics, points_to_crops
-from utils.errors import InputError
-from utils.joints import BODY_MODEL_JOINTS, COCO17_IN_90, LSP14_IN_90
-from utils.proxy import (
-    REFERENCE_SIZE,
-    Observation,
-)
+from utils.errors import InputError, Skipped
+from utils.joints import COCO17_IN_90
+from utils.proxy import REFERENCE_SIZE, Observation
 
-LEAST_OVERLAP = 0.3  # IoU of boxes; a detection that overlaps less is somebody else
-_PELVIS = BODY_MODEL_JOINTS.index("h36m_pelvis")
+MIN_IOU = 0.3  # of boxes; a detection that overlaps the true one less is of somebody else
+
+Seen = TypeVar("Seen")  # whatever a prediction is made from
+
+
+def load_predictors(
+    checkpoints: Sequence[Path],
+    dataset: str,
+    device: torch.device,
+    additional: Path,
+    rounds: int | None,
+    refine: bool,
+) -> dict[str, Predictor]:
+    """Checkpoints by the names of their files.
+
+    Args:
+        checkpoints: the files.
+        dataset: that they will be evaluated on: open, ssp3d or 3dpw.
+        device: where the networks go.
+        additional: folder with the body-model files.
+        rounds: of feedback, None for what validated best.
+        refine: whether estimates are refined by a fit.
+
+    Raises:
+        InputError: a checkpoint cannot be read, or nothing could be compared.
+    """
+    predictors = {}
+    for path in checkpoints:
+        predictor = load_predictor(
+            path, device, additional=additional, rounds=rounds, refine=refine
+        )
+        body = predictor.body_model.identity["name"]
+        if dataset == "open" and body != "open":
+            raise InputError(
+                f"{path} is for the body {body}, but the open benchmark shows open bodies; "
+                "use --dataset ssp3d or 3dpw"
+            )
+        predictors[path.stem] = predictor
+    return predictors
 
 
 class SeenPerson(NamedTuple):
@@ -55,17 +88,11 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a frame.
-
-    Attributes:
-        frame: the photo and its truth.
-        values: by metric; empty when nobody was found.
-        problem: why there is no prediction; empty when there is one.
-    """
+    """The result of a frame."""
 
     frame: Frame
-    values: dict[str, float]
-    problem: str = ""
+    values: dict[str, float]  # by metric; empty when nobody was found
+    problem: str = ""  # why there is no prediction; empty when there is one
 
 
 class Evaluator:
@@ -73,31 +100,35 @@ class Evaluator:
 
     Args:
         predictor: a loaded checkpoint.
-        truth: of the frames.
+        truth: the bodies that the frames' truth is given for.
         device: where the predictor is, and where everything is computed.
+
+    Attributes:
+        same_mesh: whether vertices of predicted and true bodies can be compared.
     """
 
-    def __init__(self, predictor: Predictor, truth: Truth, device: torch.device) -> None:
-        """Finds out what can be compared between the predicted and the true bodies."""
+    def __init__(self, predictor: Predictor, truth: TrueBodies, device: torch.device) -> None:
         self.predictor, self.truth, self._device = predictor, truth, device
         body = predictor.body_model
         self.same_mesh = torch.equal(body.faces, truth.faces)
         self._same_betas = truth.hashes == {body.identity["hash"]}
         self._rasteriser = Rasteriser(body.faces, body.face_parts, REFERENCE_SIZE).to(device)
 
-    def evaluate_photos(
+    def evaluate(
         self,
         frames: Sequence[Frame],
-        detector: Detector | None,
         batch_size: int,
+        see: Callable[[Frame], Seen | Skipped],
+        predict: Callable[[list[Seen]], Prediction],
         progress: Callable[[int], object] = lambda done: None,
     ) -> list[Outcome]:
-        """Predicts the person in each photo.
+        """Looks at each photo, and predicts and measures the people who were found.
 
         Args:
             frames: the dataset.
-            detector: finds silhouette and joints; None takes the dataset's own.
             batch_size: photos at a time.
+            see: what a person is predicted from, or why they cannot be.
+            predict: people from what was seen of them.
             progress: called with the number of photos just done.
 
         Returns:
@@ -106,71 +137,43 @@ class Evaluator:
         outcomes = []
         for start in range(0, len(frames), batch_size):
             piece = frames[start : start + batch_size]
-            seen = [self.see(frame, detector) for frame in piece]
-            people = [person for person in seen if not isinstance(person, str)]
-            values = self.measure(self.predict_seen(people)) if people else []
-            outcomes += _outcomes(piece, seen, values)
+            seen = [see(frame) for frame in piece]
+            found = [person for person in seen if not isinstance(person, Skipped)]
+            values = iter(self.measure(predict(found)) if found else [])
+            outcomes += [
+                Outcome(frame, {}, person.reason)
+                if isinstance(person, Skipped)
+                else Outcome(frame, next(values))
+                for frame, person in zip(piece, seen, strict=True)
+            ]
             progress(len(piece))
         return outcomes
 
-    def evaluate_proxies(
-        self,
-        frames: Sequence[Frame],
-        pictures: Iterable[tuple[Observation, dict[str, Tensor]]],
-        progress: Callable[[int], object] = lambda done: None,
-    ) -> list[Outcome]:
-        """Predicts people from proxies that were made from their truth.
+    def look(self, frame: Frame) -> tuple[TruePeople, TrueView] | Skipped:
+        """The true person of a photo, without any detection."""
+        try:
+            return self.truth.look(frame, frame.photo_size())
+        except InputError as error:
+            return Skipped(frame.name, str(error))
+
+    @torch.inference_mode()
+    def see(self, frame: Frame, detector: Detector | None) -> SeenPerson | Skipped:
+        """The true person of a photo and their detection, or why there is none.
 
         Args:
-            frames: the dataset.
-            pictures: of the same people in order, in batches: an observation, and targets of the
-                same view at `REFERENCE_SIZE`: silhouettes, joints2d_px and visibility.
-            progress: called with the number of people just done.
+            frame: the photo.
+            detector: finds silhouette and joints; None takes the dataset's own.
         """
-        outcomes: list[Outcome] = []
-        for observation, target in pictures:
-            piece = frames[len(outcomes) : len(outcomes) + len(observation.silhouettes)]
-            values = self.measure(self.predict_proxies(piece, observation, target))
-            outcomes += [Outcome(*pair) for pair in zip(piece, values, strict=True)]
-            progress(len(piece))
-        return outcomes
-
-    @torch.inference_mode()
-    def evaluate_mean(self, frames: Sequence[Frame], batch_size: int) -> list[Outcome]:
-        """Takes everybody for the mean body in the mean pose, which is where the network starts."""
-        outcomes = []
-        estimate = self.predictor.regressor.initial_estimate
-        for start in range(0, len(frames), batch_size):
-            piece = frames[start : start + batch_size]
-            seen = [self._look(frame) for frame in piece]
-            found = [pair for pair in seen if not isinstance(pair, str)]
-            values = []
-            if found:
-                people, view = (_joined(parts) for parts in zip(*found, strict=True))
-                parameters = decode_parameters(estimate.expand(len(found), -1))
-                values = self.measure(self._predicted(None, parameters, people, view))
-            outcomes += _outcomes(piece, seen, values)
-        return outcomes
-
-    def _look(self, frame: Frame) -> tuple[TruePeople, TrueView] | str:
-        try:
-            return self.truth.view(frame, frame.photo_size())
-        except InputError as error:
-            return str(error)
-
-    @torch.inference_mode()
-    def see(self, frame: Frame, detector: Detector | None) -> SeenPerson | str:
-        """Looks at a photo: the true person and their detection, or why there is none."""
         try:
             photo = frame.read_photo()
-            people, view = self.truth.view(frame, photo.shape[:2])
+            people, view = self.truth.look(frame, photo.shape[:2])
             if detector is None:
-                detection = self.truth.own_detection(frame, people, view, photo.shape[:2])
+                detection = self.truth.detect(frame, people, view, photo.shape[:2])
             else:
-                detection = _detected(detector, photo, view.boxes)
+                detection = _detect(detector, photo, view.boxes, frame.name)
         except InputError as error:
-            return str(error)
-        if isinstance(detection, str):
+            return Skipped(frame.name, str(error))
+        if isinstance(detection, Skipped):
             return detection
         return SeenPerson(photo, detection, people, view)
 
@@ -180,14 +183,28 @@ class Evaluator:
         size = self.predictor.image_size
         observed = observe_people([person.detection for person in seen], size, self._device)
         bodies = predict_bodies(self.predictor.regressor, self.predictor.body_model, observed)
-        people, view = (_joined([getattr(p, name) for p in seen]) for name in ("people", "view"))
+        people, view = (_join([getattr(p, name) for p in seen]) for name in ("people", "view"))
         return Prediction(observed.observation, bodies, people, view)
+
+    @torch.inference_mode()
+    def predict_mean(self, seen: Sequence[tuple[TruePeople, TrueView]]) -> Prediction:
+        """Predicts the mean body in the mean pose for everybody, where the network starts."""
+        people, view = (_join(parts) for parts in zip(*seen, strict=True))
+        estimate = self.predictor.regressor.initial_estimate
+        parameters = decode_parameters(estimate.expand(len(seen), -1))
+        return self._place(None, parameters, people, view)
 
     @torch.inference_mode()
     def predict_proxies(
         self, frames: Sequence[Frame], observation: Observation, target: dict[str, Tensor]
     ) -> Prediction:
-        """Predicts people from proxies, see `evaluate_proxies`; the crop is their whole picture."""
+        """Predicts people from proxies made from their truth; the crop is their whole picture.
+
+        Args:
+            frames: of B people.
+            observation: of the same people.
+            target: of the same view at `REFERENCE_SIZE`: silhouettes, joints2d_px and visibility.
+        """
         silhouettes = target["silhouettes"].to(self._device)
         whole = torch.tensor([REFERENCE_SIZE / 2, REFERENCE_SIZE / 2, REFERENCE_SIZE])
         view = TrueView(
@@ -200,9 +217,9 @@ class Evaluator:
         )
         observation = observation.to(self._device)
         parameters = self.predictor.regressor(observation)
-        return self._predicted(observation, parameters, self.truth.people(frames), view)
+        return self._place(observation, parameters, self.truth.pose(frames), view)
 
-    def _predicted(
+    def _place(
         self,
         observation: Observation | None,
         parameters: BodyParameters,
@@ -215,38 +232,32 @@ class Evaluator:
     @torch.inference_mode()
     def measure(self, prediction: Prediction) -> list[dict[str, float]]:
         """Every metric that can be computed, for each person."""
-        pred, target = self._for_metrics(prediction)
-        values = Metrics().update(pred, target)
-        if self.same_mesh:
-            sizes = measure_people(prediction.bodies.vertices_tpose, self.truth.faces)
-            values |= size_errors(sizes, prediction.people.measurements)
+        values = compare_people(*self._pair(prediction))
         columns = zip(*(column.tolist() for column in values.values()), strict=True)
         return [dict(zip(values, row, strict=True)) for row in columns]
 
-    def _for_metrics(self, prediction: Prediction) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _pair(self, prediction: Prediction) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Prediction and truth as `metrics.comparison.compare_people` takes them."""
         bodies, people, view = prediction.bodies, prediction.people, prediction.view
-        pred: dict[str, Tensor] = {"pose_rotmats": bodies.pose_rotmats}
-        target: dict[str, Tensor] = {"pose_rotmats": people.pose_rotmats}
-        for side, body in ((pred, bodies), (target, people)):
-            pelvis = body.joints3d[:, _PELVIS : _PELVIS + 1]
-            side["joints3d"] = body.joints3d[:, LSP14_IN_90] - pelvis
-            if self.same_mesh:
-                side["vertices"] = body.vertices - pelvis
-                side["tpose_vertices"] = body.vertices_tpose
-            if self._same_betas:
-                side["betas"] = body.betas
+        compared = ["pose_rotmats", "joints3d"]
+        compared += ["vertices", "vertices_tpose"] if self.same_mesh else []
+        compared += ["betas"] if self._same_betas else []
+        pred, target = ({n: getattr(body, n) for n in compared} for body in (bodies, people))
+        if self.same_mesh:
+            pred["measurements"] = measure_people(bodies.vertices_tpose, self.truth.faces)
+            target["measurements"] = people.measurements
         if view.joints2d_px is not None:
             joints2d_px = bodies.joints2d_px[:, COCO17_IN_90]
             for side, points in ((pred, joints2d_px), (target, view.joints2d_px)):
                 side["joints2d_px"] = points_to_crops(points, view.crops, REFERENCE_SIZE)
             target["visibility"] = view.visibility
         if view.silhouettes is not None:
-            pred["silhouettes"] = self.predicted_silhouettes(prediction) & view.counted
-            target["silhouettes"] = view.silhouettes & view.counted
+            pred["silhouettes"] = self.render_silhouettes(prediction)
+            target |= {"silhouettes": view.silhouettes, "counted": view.counted}
         return pred, target
 
     @torch.inference_mode()
-    def predicted_silhouettes(self, prediction: Prediction) -> Tensor:
+    def render_silhouettes(self, prediction: Prediction) -> Tensor:
         """(B, R, R) bool: the predicted bodies in the reference crops."""
         bodies = prediction.bodies
         cam_k = crop_intrinsics(bodies.cam_k, prediction.view.crops, REFERENCE_SIZE)
@@ -254,35 +265,27 @@ class Evaluator:
         return self._rasteriser.part_segmentation(vertices_cam, cam_k) > 0
 
 
-def _detected(detector: Detector, photo: np.ndarray, boxes: Tensor | None) -> Detection | str:
+def _detect(
+    detector: Detector, photo: np.ndarray, boxes: Tensor | None, name: str
+) -> Detection | Skipped:
     """The detection of the person in a true box (1, 4); where there is no box, the first one."""
     try:
         detections = detector.detect(photo)
     except Exception as error:  # a detector may fail in its own ways; the other photos go on
-        return " ".join(f"the detector failed: {type(error).__name__}: {error}".split())
+        failure = f"the detector failed: {type(error).__name__}: {error}"
+        return Skipped(name, " ".join(failure.split()))
     if not detections:
-        return "nobody found"
+        return Skipped(name, "nobody found")
     if boxes is None:
         return detections[0]
     found = np.stack([detection.box for detection in detections])
     overlaps = box_overlaps(found, boxes.cpu().numpy())[:, 0]
-    if overlaps.max() < LEAST_OVERLAP:
-        return "somebody else found"
+    if overlaps.max() < MIN_IOU:
+        return Skipped(name, "somebody else found")
     return detections[int(overlaps.argmax())]
 
 
-def _outcomes(
-    frames: Sequence[Frame], seen: Sequence[object], values: Iterable[dict[str, float]]
-) -> list[Outcome]:
-    """Outcomes of frames; what was seen is the problem where it is a string."""
-    remaining = iter(values)
-    return [
-        Outcome(frame, {}, person) if isinstance(person, str) else Outcome(frame, next(remaining))
-        for frame, person in zip(frames, seen, strict=True)
-    ]
-
-
-def _joined(parts: Sequence[NamedTuple]) -> NamedTuple:
+def _join(parts: Sequence[NamedTuple]) -> NamedTuple:
     """Named tuples of batches of one as one batch; a field that is None in one is None."""
     fields = zip(*parts, strict=True)
     joined = (None if any(p is None for p in field) else torch.cat(field) for field in fields)

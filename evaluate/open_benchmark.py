@@ -8,7 +8,6 @@ and the same code on the same machine makes the same files.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,21 +21,19 @@ import torch
 
 from data.pose_dataset import PoseData, load_poses
 from data.truth import TRUTH_ENDING, truth_path
-from metrics.measurements import measure
 from models.body_model import read_mean_parameters
+from scenes.photograph import write_photo
 from scenes.picture_options import PictureOptions
 from scenes.random_people import Scene, draw_scene, neutral_body, photograph_scene
 from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from synthesis.variation import Variation, draw_variation
-from tools.build_demo import JPEG_QUALITY, save_truth
 from utils.errors import InputError
-from utils.images import write_image
 from utils.paths import OPEN_POSES_VAL
 
 VERSION = 1  # to be raised when the pictures change: older folders are then made anew
 MANIFEST = "manifest.json"
-LARGEST_COUNT = 1000  # people; more would repeat poses often
+MAX_PEOPLE = 1000  # more would repeat poses often
 SYNTHESIS_BATCH = 50  # people synthesised together, so that numbers do not depend on options
 
 
@@ -73,9 +70,9 @@ def build_benchmark(
     Raises:
         InputError: `count` is out of range, or the folder holds other files.
     """
-    if not 1 <= options.count <= LARGEST_COUNT:
-        raise InputError(f"count is {options.count}; expected 1 to {LARGEST_COUNT} people")
-    _prepare_folder(folder, manifest_of(options))
+    if not 1 <= options.count <= MAX_PEOPLE:
+        raise InputError(f"count is {options.count}; expected 1 to {MAX_PEOPLE} people")
+    _prepare_folder(folder, make_manifest(options))
     photos = [folder / f"person_{index:04d}.jpg" for index in range(options.count)]
     missing = [index for index, photo in enumerate(photos) if not _is_whole(photo)]
     for _ in in_processes(partial(make_person, folder, options=options), missing, workers):
@@ -93,28 +90,28 @@ def in_processes(make: Callable, items: Sequence, workers: int) -> Iterator:
         yield from pool.map(make, items)
 
 
-def missing_people(folder: Path, options: BenchmarkOptions) -> int:
+def count_missing(folder: Path, options: BenchmarkOptions) -> int:
     """How many people `build_benchmark` would have to make."""
-    if read_manifest(folder) != manifest_of(options):
+    if read_manifest(folder) != make_manifest(options):
         return options.count
     photos = (folder / f"person_{index:04d}.jpg" for index in range(options.count))
     return sum(not _is_whole(photo) for photo in photos)
 
 
-def manifest_of(options: BenchmarkOptions) -> dict[str, Any]:
+def make_manifest(options: BenchmarkOptions) -> dict[str, Any]:
     """What the pictures depend on, but for their number."""
     left_out = ("count", "poses", "picture")  # poses are told by what their file holds
     made_from = {name: value for name, value in asdict(options).items() if name not in left_out}
     return {
         "version": VERSION,
         **made_from,
-        **_made_like(options.picture),
+        **_describe_picture(options.picture),
         "body_hash": neutral_body().identity["hash"],
         "poses_hash": hashlib.sha256(options.poses.read_bytes()).hexdigest()[:16],
     }
 
 
-def _made_like(picture: PictureOptions) -> dict[str, Any]:
+def _describe_picture(picture: PictureOptions) -> dict[str, Any]:
     """A picture's size, and its effort only where it is not the usual, as in older manifests."""
     size = [picture.width, picture.height]
     usual = asdict(PictureOptions(*size))
@@ -127,7 +124,7 @@ def _prepare_folder(folder: Path, manifest: dict[str, Any]) -> None:
         return
     if found is None and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder} holds other files than a benchmark; choose another folder")
-    for ending in (".jpg", TRUTH_ENDING, ".part.npz"):
+    for ending in (".jpg", TRUTH_ENDING):
         for path in folder.glob(f"person_????*{ending}"):
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
@@ -156,12 +153,7 @@ def _is_whole(photo: Path) -> bool:
 def make_person(folder: Path, index: int, options: BenchmarkOptions) -> None:
     """Renders a person and writes photo and truth; neither is ever half there."""
     scene, picture = photograph_person(index, options)
-    photo = folder / f"person_{index:04d}.jpg"
-    part = folder / f"person_{index:04d}.part.npz"
-    faces = neutral_body().faces.numpy()
-    save_truth(part, scene.figure, neutral_body(), measure(scene.figure.rest, faces))
-    os.replace(part, truth_path(photo))
-    write_image(photo, picture, JPEG_QUALITY)
+    write_photo(folder / f"person_{index:04d}.jpg", picture, scene.figure, neutral_body())
 
 
 def photograph_person(index: int, options: BenchmarkOptions) -> tuple[Scene, np.ndarray]:
@@ -177,12 +169,13 @@ def _read_once(poses: Path) -> PoseData:
     return load_poses(poses)
 
 
-def synthesised_people(
+def synthesise_people(
     poses: torch.Tensor,
     betas: torch.Tensor,
     image_size: int,
     augmentation: AugmentationOptions | None,
     seed: int,
+    batch_size: int = SYNTHESIS_BATCH,
 ) -> Iterator[SyntheticBatch]:
     """The people's proxies straight from their truth, as training makes them; always on the CPU.
 
@@ -192,15 +185,16 @@ def synthesised_people(
         image_size: side of the crop, pixels; the views drawn do not depend on it.
         augmentation: detector errors and varied views; None for perfect proxies.
         seed: of the augmentation.
+        batch_size: people synthesised together.
 
     Yields:
-        Batches of `SYNTHESIS_BATCH` people.
+        Batches of `batch_size` people.
     """
     synthesiser = Synthesiser(
         neutral_body(), read_mean_parameters("open").betas, image_size, CameraOptions()
     )
-    for start in range(0, len(poses), SYNTHESIS_BATCH):
-        piece = slice(start, start + SYNTHESIS_BATCH)
+    for start in range(0, len(poses), batch_size):
+        piece = slice(start, start + batch_size)
         count, variation = len(poses[piece]), Variation()
         if augmentation is not None:
             generator = torch.Generator().manual_seed(seed + start)

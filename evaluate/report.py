@@ -1,9 +1,10 @@
 """What an evaluation leaves behind: a summary with intervals, a table and a line per frame."""
 
 import csv
+import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from evaluate.evaluator import Outcome
 from metrics.bootstrap import Intervals, bootstrap_means, bootstrap_medians
+from models.checkpoints import Predictor
 
 # Metrics in the order of the table: what they are called and how many decimals are shown.
 METRICS = {
@@ -64,21 +66,21 @@ def summarise(results: Results, bmis: Sequence[float], seed: int) -> dict[str, A
         "people": count,
         "sources": {
             name: {
-                **_detection(outcomes),
-                **_averages(outcomes, bmis, range(count), seed),
+                **_count_found(outcomes),
+                **_average(outcomes, bmis, range(count), seed),
             }
             for name, outcomes in results.items()
         },
         "common": {
             "people": len(common),
             "sources": {
-                name: _averages(outcomes, bmis, common, seed) for name, outcomes in results.items()
+                name: _average(outcomes, bmis, common, seed) for name, outcomes in results.items()
             },
         },
     }
 
 
-def _detection(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _count_found(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     problems = Counter(outcome.problem for outcome in outcomes if outcome.problem)
     found = len(outcomes) - problems.total()
     return {
@@ -88,7 +90,7 @@ def _detection(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def _averages(
+def _average(
     outcomes: Sequence[Outcome], bmis: Sequence[float], rows: Sequence[int], seed: int
 ) -> dict[str, Any]:
     """Metrics over some rows, and the shape metric over thirds of ALL rows by true BMI."""
@@ -97,20 +99,20 @@ def _averages(
         [[outcomes[row].values.get(name, math.nan) for name in names] for row in rows]
     ).reshape(len(rows), len(names))
     groups = [outcomes[row].frame.group for row in rows]
-    means = _intervals(bootstrap_means(values, groups, seed), "mean")
+    means = _describe_intervals(bootstrap_means(values, groups, seed), "mean")
     averages: dict[str, Any] = {"metrics": dict(zip(names, means, strict=True))}
     medians = [name for name in MEDIANS if name in names]
     if medians:
         columns = values[:, [names.index(name) for name in medians]]
-        found = _intervals(bootstrap_medians(columns, groups, seed), "median")
+        found = _describe_intervals(bootstrap_medians(columns, groups, seed), "median")
         averages["medians"] = dict(zip(medians, found, strict=True))
     if SHAPE_METRIC in names and len(bmis) >= len(THIRDS):
         column = values[:, names.index(SHAPE_METRIC)]
-        averages[f"{SHAPE_METRIC}_by_bmi"] = _by_bmi(column, groups, bmis, rows, seed)
+        averages[f"{SHAPE_METRIC}_by_bmi"] = _average_by_bmi(column, groups, bmis, rows, seed)
     return averages
 
 
-def _by_bmi(
+def _average_by_bmi(
     values: np.ndarray,
     groups: Sequence[str],
     bmis: Sequence[float],
@@ -124,7 +126,7 @@ def _by_bmi(
     for index, name in enumerate(THIRDS):
         inside = np.flatnonzero(third == index)
         found = bootstrap_means(values[inside, None], [groups[row] for row in inside], seed)
-        (interval,) = _intervals(found, "mean")
+        (interval,) = _describe_intervals(found, "mean")
         bounds = (None, *(round(float(limit), 2) for limit in limits), None)
         thirds.append(
             {"third": name, "bmi_from": bounds[index], "bmi_to": bounds[index + 1], **interval}
@@ -132,28 +134,28 @@ def _by_bmi(
     return thirds
 
 
-def _intervals(found: Intervals, average: str) -> list[dict[str, Any]]:
+def _describe_intervals(found: Intervals, average: str) -> list[dict[str, Any]]:
     """One dictionary a column; unknown numbers are None, which JSON knows."""
     return [
         {
-            average: _known(found.estimate[column]),
-            "low": _known(found.low[column]),
-            "high": _known(found.high[column]),
+            average: _make_json(found.estimate[column]),
+            "low": _make_json(found.low[column]),
+            "high": _make_json(found.high[column]),
             "count": int(found.count[column]),
         }
         for column in range(len(found.estimate))
     ]
 
 
-def _known(value: float) -> float | None:
+def _make_json(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def tables_of(summary: dict[str, Any]) -> str:
+def format_tables(summary: dict[str, Any]) -> str:
     """The summary in Markdown: everybody found, and, where some were not, the common people too."""
     people, sources = summary["people"], summary["sources"]
     found = [f"{source['found']} of {people}" for source in sources.values()]
-    text = _table(f"{people} people", sources, [("found", found)])
+    text = _format_table(f"{people} people", sources, [("found", found)])
     common = summary["common"]
     if common["people"] == people:
         return text
@@ -164,56 +166,86 @@ def tables_of(summary: dict[str, Any]) -> str:
     )
     if common["people"]:
         title = f"the {common['people']} people found by all"
-        text += f"\n\n{_table(title, common['sources'], [])}"
+        text += f"\n\n{_format_table(title, common['sources'], [])}"
     return f"{text}\n\nNot found:\n{problems}"
 
 
-def _table(
+def _format_table(
     title: str, sources: dict[str, dict[str, Any]], first_rows: list[tuple[str, list[str]]]
 ) -> str:
     rows = [(title, list(sources)), *first_rows]
     averages = list(sources.values())
     for name, wording in METRICS.items():
-        rows += _row(*wording, [source["metrics"].get(name) for source in averages], "mean")
+        rows += _format_row(*wording, [source["metrics"].get(name) for source in averages], "mean")
         if name in MEDIANS:
             medians = [source.get("medians", {}).get(name) for source in averages]
-            rows += _row(*MEDIANS[name], medians, "median")
+            rows += _format_row(*MEDIANS[name], medians, "median")
     label, digits = METRICS[SHAPE_METRIC]
     for index in range(len(THIRDS)):
         thirds = [source.get(f"{SHAPE_METRIC}_by_bmi", {index: None})[index] for source in averages]
-        bounds = next((f"{third['third']}: {_bounds(third)}" for third in thirds if third), "")
-        rows += _row(f"{label}, {bounds}", digits, thirds, "mean")
-    return _markdown([[name, *cells] for name, cells in rows])
+        bounds = next((_format_bounds(third) for third in thirds if third), "")
+        rows += _format_row(f"{label}, {bounds}", digits, thirds, "mean")
+    return _format_markdown([[name, *cells] for name, cells in rows])
 
 
-def _row(
+def _format_row(
     label: str, digits: int, intervals: list[dict[str, Any] | None], average: str
 ) -> list[tuple[str, list[str]]]:
     """The row of a metric, none where no source has it."""
     if not any(intervals):
         return []
-    return [(label, [_cell(interval, digits, average) for interval in intervals])]
+    return [(label, [_format_cell(interval, digits, average) for interval in intervals])]
 
 
-def _bounds(third: dict[str, Any]) -> str:
-    low, high = third["bmi_from"], third["bmi_to"]
+def _format_bounds(third: dict[str, Any]) -> str:
+    name, low, high = (third[key] for key in ("third", "bmi_from", "bmi_to"))
     if low is None:
-        return f"BMI up to {high:.1f}"
-    return f"BMI over {low:.1f}" if high is None else f"BMI {low:.1f} to {high:.1f}"
+        return f"{name}: BMI up to {high:.1f}"
+    return f"{name}: BMI " + (f"over {low:.1f}" if high is None else f"{low:.1f} to {high:.1f}")
 
 
-def _cell(interval: dict[str, Any] | None, digits: int, average: str) -> str:
+def _format_cell(interval: dict[str, Any] | None, digits: int, average: str) -> str:
     if interval is None or interval[average] is None:
         return "-"
     middle, low, high = (f"{interval[key]:.{digits}f}" for key in (average, "low", "high"))
     return f"{middle} ({low} to {high})"
 
 
-def _markdown(rows: list[list[str]]) -> str:
+def _format_markdown(rows: list[list[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def describe_checkpoints(
+    paths: Sequence[Path], predictors: Mapping[str, Predictor]
+) -> dict[str, Any]:
+    """What was evaluated, for summary.json; several checkpoints are told apart by their names."""
+    described = {
+        name: {
+            "checkpoint": str(path),
+            "epoch": predictor.epoch,
+            "body": predictor.body_model.identity,
+            "image_size": predictor.image_size,
+        }
+        for path, (name, predictor) in zip(paths, predictors.items(), strict=True)
+    }
+    if len(described) == 1:
+        (only,) = described.values()
+        return only
+    return {"checkpoints": described}
+
+
+def write_results(
+    folder: Path, summary: dict[str, Any], results: Results, bmis: Sequence[float]
+) -> None:
+    """Writes summary.json, summary.md and per_frame.csv, and prints the table."""
+    tables = format_tables(summary)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (folder / "summary.md").write_text(tables + "\n")
+    write_frames(folder / "per_frame.csv", results, bmis)
+    print(tables)
 
 
 def write_frames(path: Path, results: Results, bmis: Sequence[float]) -> None:
@@ -231,7 +263,7 @@ def write_frames(path: Path, results: Results, bmis: Sequence[float]) -> None:
                 )
 
 
-def worst_rows(outcomes: Sequence[Outcome], metric: str, count: int) -> list[int]:
+def find_worst(outcomes: Sequence[Outcome], metric: str, count: int) -> list[int]:
     """Rows of the frames with the worst values of a metric, the worst first."""
     known = [
         row

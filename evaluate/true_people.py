@@ -1,4 +1,4 @@
-"""The truth of an evaluation's frames: bodies, silhouettes and joints."""
+"""The true people of an evaluation's frames: bodies, silhouettes and joints."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from data.frames import Frame
+from metrics.comparison import measure_people
 from metrics.measurements import Measurements
-from metrics.size_errors import measure_people
 from models.body_model import BodyModel
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
@@ -19,13 +19,14 @@ from utils.cameras import (
     boxes_of_silhouettes,
     crop_intrinsics,
     cut_silhouettes,
+    inside_image,
     project_perspective,
     square_crops,
 )
-from utils.errors import InputError
+from utils.errors import InputError, Skipped
 from utils.joints import COCO17_IN_90
 from utils.proxy import REFERENCE_SIZE
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 
 
 class TruePeople(NamedTuple):
@@ -40,7 +41,7 @@ class TruePeople(NamedTuple):
 
 
 class TrueView(NamedTuple):
-    """The same people in their photos, or in pictures made up for them; None is not known."""
+    """The same people in their photos, or in synthetic ones; None where not known."""
 
     crops: Tensor  # (B, 3) the reference crop: centre x, centre y, side in pixels of the photo
     boxes: Tensor | None  # (B, 4) tight, x0, y0, x1, y1 in pixels of the photo
@@ -50,8 +51,8 @@ class TrueView(NamedTuple):
     visibility: Tensor | None  # (B, 17) bool
 
 
-class Truth:
-    """Bodies and views of frames.
+class TrueBodies:
+    """The true bodies of frames: posed, measured, and seen in their photos.
 
     Args:
         bodies: the bodies that the truth is given for, by gender; all of one mesh.
@@ -59,7 +60,6 @@ class Truth:
     """
 
     def __init__(self, bodies: dict[str, BodyModel], device: torch.device) -> None:
-        """Moves the bodies to the device."""
         self._bodies = {gender: body.eval().to(device) for gender, body in bodies.items()}
         self._device = device
         first = next(iter(self._bodies.values()))
@@ -68,17 +68,17 @@ class Truth:
         self._measured: dict[tuple[str, bytes], Tensor] = {}  # (5,) by gender and betas
 
     @torch.inference_mode()
-    def people(self, frames: Sequence[Frame]) -> TruePeople:
-        """Poses the true bodies, each of its gender."""
+    def pose(self, frames: Sequence[Frame]) -> TruePeople:
+        """The people of frames, each with the body of their gender."""
         betas = torch.stack([torch.from_numpy(frame.betas) for frame in frames]).to(self._device)
         pose = torch.stack([torch.from_numpy(frame.pose) for frame in frames]).to(self._device)
-        rotmats = axis_angle_to_rotmat(pose.unflatten(1, (-1, 3)))
+        rotmats = pose_to_rotmats(pose)
         rows, parts = [], []
         for gender, body in self._bodies.items():
             chosen = [row for row, frame in enumerate(frames) if frame.gender == gender]
             if chosen:
                 output = body(betas[chosen], rotmats[chosen])
-                parts.append((output.vertices, output.tpose_vertices, output.joints3d))
+                parts.append((output.vertices, output.vertices_tpose, output.joints3d))
                 rows += chosen
         back = torch.tensor(rows).argsort()
         vertices, tpose, joints3d = (torch.cat(each)[back] for each in zip(*parts, strict=True))
@@ -93,53 +93,53 @@ class Truth:
             self._measured[keys[row]] = sizes
         return torch.stack([self._measured[key] for key in keys])
 
-    def bmis(self, frames: Sequence[Frame], batch_size: int = 64) -> list[float]:
+    def compute_bmis(self, frames: Sequence[Frame], batch_size: int = 64) -> list[float]:
         """Body-mass indices of the true bodies, kg / m^2, at the density of water."""
         found = []
         for start in range(0, len(frames), batch_size):
-            for numbers in self.people(frames[start : start + batch_size]).measurements.tolist():
+            for numbers in self.pose(frames[start : start + batch_size]).measurements.tolist():
                 body = Measurements(*numbers)
                 found.append(body.weight_kg / body.height_m**2)
         return found
 
-    def view(self, frame: Frame, size: tuple[int, int]) -> tuple[TruePeople, TrueView]:
+    def look(self, frame: Frame, size: tuple[int, int]) -> tuple[TruePeople, TrueView]:
         """The person of a frame as they are, and where they are in the photo.
 
         Args:
             frame: with a silhouette, or a camera, or neither.
             size: height and width of the photo.
         """
-        people = self.people([frame])
+        people = self.pose([frame])
         height, width = size
         whole = torch.ones(1, height, width, dtype=torch.bool, device=self._device)
         boxes = silhouettes = None
         crops = square_crops(boxes_of_silhouettes(whole), 1.0)
         if frame.silhouette is not None:
-            mask = torch.from_numpy(_mask_of(frame, size))[None].to(self._device)
+            mask = torch.from_numpy(_read_mask(frame, size))[None].to(self._device)
             boxes = boxes_of_silhouettes(mask)
             crops = square_crops(boxes)
             silhouettes = cut_silhouettes(mask, crops, REFERENCE_SIZE)
         elif frame.cam_k is not None:
-            vertices_cam, cam_k = self._before_camera(frame, people.vertices)
+            vertices_cam, cam_k = self._place_before_camera(frame, people.vertices)
             boxes = boxes_of_points(project_perspective(vertices_cam, cam_k))
             crops = square_crops(boxes)
             crop_k = crop_intrinsics(cam_k, crops, REFERENCE_SIZE)
-            silhouettes = self._true_silhouettes(vertices_cam, crop_k, REFERENCE_SIZE)
+            silhouettes = self._render_silhouettes(vertices_cam, crop_k, REFERENCE_SIZE)
         counted = cut_silhouettes(whole, crops, REFERENCE_SIZE)
-        joints2d_px, visibility = self._true_joints2d(frame, people, size)
+        joints2d_px, visibility = self._locate_joints(frame, people, size)
         return people, TrueView(crops, boxes, silhouettes, counted, joints2d_px, visibility)
 
-    def _before_camera(self, frame: Frame, points: Tensor) -> tuple[Tensor, Tensor]:
+    def _place_before_camera(self, frame: Frame, points: Tensor) -> tuple[Tensor, Tensor]:
         cam_t = torch.from_numpy(frame.cam_t).to(self._device)
         return points + cam_t, torch.from_numpy(frame.cam_k).to(self._device)[None]
 
-    def _true_silhouettes(
+    def _render_silhouettes(
         self, vertices_cam: Tensor, cam_k: Tensor, size: int | tuple[int, int]
     ) -> Tensor:
         rasteriser = Rasteriser(self.faces, self._face_parts, size).to(self._device)
         return rasteriser.part_segmentation(vertices_cam, cam_k) > 0
 
-    def _true_joints2d(
+    def _locate_joints(
         self, frame: Frame, people: TruePeople, size: tuple[int, int]
     ) -> tuple[Tensor | None, Tensor | None]:
         """The dataset's joints, else the true body's where the camera is known."""
@@ -149,24 +149,33 @@ class Truth:
         if frame.cam_k is None:
             return None, None
         joints2d_px = project_perspective(
-            *self._before_camera(frame, people.joints3d[:, COCO17_IN_90])
+            *self._place_before_camera(frame, people.joints3d[:, COCO17_IN_90])
         )
-        extent = joints2d_px.new_tensor(size[::-1])
-        return joints2d_px, ((joints2d_px >= 0) & (joints2d_px < extent)).all(dim=-1)
+        return joints2d_px, inside_image(joints2d_px, width=size[1], height=size[0])
 
-    def own_detection(
+    def detect(
         self, frame: Frame, people: TruePeople, view: TrueView, size: tuple[int, int]
-    ) -> Detection | str:
-        """The dataset's silhouette and joints in a detection's clothes."""
+    ) -> Detection | Skipped:
+        """The dataset's own silhouette and joints, in the form of a detector's result.
+
+        Args:
+            frame: the photo.
+            people: the person in it, from `look`.
+            view: of the same person.
+            size: height and width of the photo.
+
+        Raises:
+            InputError: the dataset has no silhouette or no joints.
+        """
         if view.silhouettes is None or view.joints2d_px is None:
             raise InputError(f"{frame.name}: the dataset has no silhouette or no joints of its own")
         if frame.silhouette is not None:
-            silhouette = _mask_of(frame, size)
+            silhouette = _read_mask(frame, size)
         else:
-            pair = self._before_camera(frame, people.vertices)
-            silhouette = self._true_silhouettes(*pair, size)[0].cpu().numpy()
+            pair = self._place_before_camera(frame, people.vertices)
+            silhouette = self._render_silhouettes(*pair, size)[0].cpu().numpy()
         if not silhouette.any():
-            return "the true silhouette lies outside the photo"
+            return Skipped(frame.name, "the true silhouette lies outside the photo")
         return Detection(
             silhouette,
             view.joints2d_px[0].cpu().numpy(),
@@ -175,7 +184,7 @@ class Truth:
         )
 
 
-def _mask_of(frame: Frame, size: tuple[int, int]) -> np.ndarray:
+def _read_mask(frame: Frame, size: tuple[int, int]) -> np.ndarray:
     mask = frame.read_silhouette()
     if mask.shape != size:
         raise InputError(

@@ -1,24 +1,55 @@
 """Pictures of the people on whom a prediction went wrong most."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
+from data.frames import Frame
 from evaluate.evaluator import Evaluator, Outcome, Prediction
+from evaluate.report import Results, find_worst
+from evaluate.sources import Sources
 from predict.pictures import draw_tpose
 from renderers.overlay import BodyRenderer, draw_body
 from utils.cameras import crop_intrinsics
-from utils.proxy import (
-    REFERENCE_SIZE,
-    Observation,
-)
+from utils.images import write_image
+from utils.proxy import REFERENCE_SIZE, Observation
 
 CAPTION_HEIGHT = 22  # px
 GREY, WHITE, BLACK = 200, 250, 20
 BOTH_COLOUR, MISSED_COLOUR, EXTRA_COLOUR = (190, 190, 190), (40, 110, 230), (230, 90, 40)
 JOINT_COLOUR = (255, 200, 40)
+
+
+def write_worst_cases(
+    folder: Path,
+    sources: Sources,
+    results: Results,
+    frames: Sequence[Frame],
+    metric: str,
+    count: int,
+) -> None:
+    """Writes a picture of each source's worst cases.
+
+    Args:
+        folder: for the pictures.
+        sources: by name.
+        results: of the sources.
+        frames: that were evaluated.
+        metric: by which they are the worst; empty for PVE-PA, or MPJPE-PA between meshes.
+        count: people in each picture.
+    """
+    for name, source in sources.items():
+        usual = "pve_pa" if source.evaluator.same_mesh else "mpjpe_pa"
+        rows = find_worst(results[name], metric or usual, count)
+        if rows:
+            prediction, photos = source.predict(frames, rows)
+            outcomes = [results[name][row] for row in rows]
+            picture = WorstCaseDrawer(source.evaluator).draw(outcomes, prediction, photos)
+            file = f"worst_{name.replace(', ', '_').replace(' ', '_')}.png"
+            write_image(folder / file, picture)
 
 
 class WorstCaseDrawer:
@@ -32,14 +63,13 @@ class WorstCaseDrawer:
     """
 
     def __init__(self, evaluator: Evaluator) -> None:
-        """Prepares renderers that run anywhere."""
         self._evaluator = evaluator
         faces = (evaluator.truth.faces, evaluator.predictor.body_model.faces)
         self._true_renderer, self._renderer = (
             BodyRenderer(each.cpu().numpy(), "own") for each in faces
         )
 
-    def sheet(
+    def draw(
         self,
         outcomes: Sequence[Outcome],
         prediction: Prediction,
@@ -55,31 +85,36 @@ class WorstCaseDrawer:
         Returns:
             (B * 278, 5 * 256, 3) uint8 RGB.
         """
-        silhouettes = self._evaluator.predicted_silhouettes(prediction)
+        silhouettes = self._evaluator.render_silhouettes(prediction)
         rows = []
         for index, (outcome, photo) in enumerate(zip(outcomes, photos, strict=True)):
             row = [
-                self._overlay(prediction, index, photo),
-                _picture_of_proxy(prediction.observation.rows(slice(index, index + 1))),
-                _compared(prediction, silhouettes, index),
-                _front(self._true_renderer, prediction.people.vertices_tpose[index]),
-                _front(self._renderer, prediction.bodies.vertices_tpose[index]),
+                self._draw_body(prediction, index, photo),
+                _draw_proxy(prediction.observation.rows(slice(index, index + 1))),
+                _draw_silhouettes(prediction, silhouettes, index),
+                _draw_front(self._true_renderer, prediction.people.vertices_tpose[index]),
+                _draw_front(self._renderer, prediction.bodies.vertices_tpose[index]),
             ]
-            rows += [_caption(outcome, REFERENCE_SIZE * len(row)), np.concatenate(row, axis=1)]
+            rows += [
+                _draw_caption(outcome, REFERENCE_SIZE * len(row)),
+                np.concatenate(row, axis=1),
+            ]
         return np.concatenate(rows)
 
-    def _overlay(self, prediction: Prediction, index: int, photo: np.ndarray | None) -> np.ndarray:
+    def _draw_body(
+        self, prediction: Prediction, index: int, photo: np.ndarray | None
+    ) -> np.ndarray:
         crop = prediction.view.crops[index : index + 1].cpu()
         bodies = prediction.bodies
         cam_k = crop_intrinsics(bodies.cam_k[index : index + 1].cpu(), crop, REFERENCE_SIZE)
         vertices_cam = (bodies.vertices[index] + bodies.cam_t[index]).cpu().numpy()
         canvas = np.full((REFERENCE_SIZE, REFERENCE_SIZE, 3), GREY, np.uint8)
         if photo is not None:
-            canvas = _cut(photo, crop[0].numpy())
+            canvas = _cut_crop(photo, crop[0].numpy())
         return draw_body(canvas, self._renderer, vertices_cam, cam_k[0].numpy())
 
 
-def _cut(photo: np.ndarray, crop: np.ndarray) -> np.ndarray:
+def _cut_crop(photo: np.ndarray, crop: np.ndarray) -> np.ndarray:
     """The reference crop of a photo."""
     scale = REFERENCE_SIZE / crop[2]
     corner = crop[:2] - crop[2] / 2
@@ -92,7 +127,7 @@ def _cut(photo: np.ndarray, crop: np.ndarray) -> np.ndarray:
     )  # fmt: skip
 
 
-def _picture_of_proxy(observation: Observation) -> np.ndarray:
+def _draw_proxy(observation: Observation) -> np.ndarray:
     """One person's silhouette in grey and heatmaps in colour."""
     channels = observation.proxy()[0].cpu().numpy()
     joints = channels[1:].max(axis=0)[..., None]
@@ -102,7 +137,7 @@ def _picture_of_proxy(observation: Observation) -> np.ndarray:
     return cv2.resize(picture.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
 
 
-def _compared(prediction: Prediction, silhouettes: torch.Tensor, index: int) -> np.ndarray:
+def _draw_silhouettes(prediction: Prediction, silhouettes: torch.Tensor, index: int) -> np.ndarray:
     """True and predicted silhouette on one another."""
     pred = silhouettes[index].cpu().numpy()
     true = prediction.view.silhouettes
@@ -115,13 +150,13 @@ def _compared(prediction: Prediction, silhouettes: torch.Tensor, index: int) -> 
     return picture
 
 
-def _front(renderer: BodyRenderer, vertices_tpose: torch.Tensor) -> np.ndarray:
+def _draw_front(renderer: BodyRenderer, vertices_tpose: torch.Tensor) -> np.ndarray:
     both = draw_tpose(renderer, vertices_tpose.cpu().numpy())
     front = np.ascontiguousarray(both[:, : both.shape[0]])
     return cv2.resize(front, (REFERENCE_SIZE, REFERENCE_SIZE), interpolation=cv2.INTER_AREA)
 
 
-def _caption(outcome: Outcome, width: int) -> np.ndarray:
+def _draw_caption(outcome: Outcome, width: int) -> np.ndarray:
     line = np.full((CAPTION_HEIGHT, width, 3), WHITE, np.uint8)
     shown = ("pve_pa", "mpjpe_pa", "pve_t_sc", "silhouette_iou")
     values = (f"{name} {outcome.values[name]:.3g}" for name in shown if name in outcome.values)

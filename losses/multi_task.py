@@ -68,7 +68,7 @@ _TERMS = {
     "joints3d": ("joints3d", mean_point_error),
     "pose": ("pose_rotmats", mean_square),
     "betas": ("betas", mean_square),
-    "tpose": ("tpose_vertices", mean_aligned_distance),
+    "tpose": ("vertices_tpose", mean_aligned_distance),
 }
 
 
@@ -120,7 +120,7 @@ class MultiTaskLoss(nn.Module):
         """Weigh and add the terms of a batch.
 
         Args:
-            pred: vertices and tpose_vertices (B, V, 3) and joints3d (B, 14, 3) in metres,
+            pred: vertices and vertices_tpose (B, V, 3) and joints3d (B, 14, 3) in metres,
                 joints2d_norm (B, 17, 2) in [-1, 1], pose_rotmats (B, 24, 3, 3), betas (B, 10);
                 those of the terms in use.
             target: the same, and visibility (B, 17) bool of the 2D joints. What is not visible may

@@ -52,24 +52,24 @@ def measure(vertices_tpose: np.ndarray, faces: np.ndarray) -> Measurements:
     floor, crown = vertices[:, 1].min(), vertices[:, 1].max()
     height = crown - floor
     lowest, highest = CHEST_SHARES
-    under_arms = _share_of_arms(vertices, lowest) - ARMPIT_ROOM
+    under_arms = _find_arm_level(vertices, lowest) - ARMPIT_ROOM
     shares = (
         np.array([WAIST_SHARE]),
         np.linspace(*HIP_SHARES, LEVELS),
         np.linspace(lowest, np.clip(under_arms, lowest, highest), LEVELS),
     )
-    girths = girths_at(vertices, edges_of(faces), floor + height * np.concatenate(shares))
+    girths = measure_girths(vertices, find_edges(faces), floor + height * np.concatenate(shares))
     waist, hips, chest = np.split(girths, np.cumsum([len(each) for each in shares])[:-1])
     return Measurements(
         height_m=float(height),
-        weight_kg=volume_of(vertices, faces) * BODY_DENSITY,
+        weight_kg=compute_volume(vertices, faces) * BODY_DENSITY,
         waist_m=float(waist.max()),
         hips_m=float(hips.max()),
         chest_m=float(chest.max()),
     )
 
 
-def _share_of_arms(vertices: np.ndarray, lowest: float) -> float:
+def _find_arm_level(vertices: np.ndarray, lowest: float) -> float:
     """The level of the lowest point of the arms, a share of the height; 1 where there are none.
 
     Args:
@@ -83,7 +83,7 @@ def _share_of_arms(vertices: np.ndarray, lowest: float) -> float:
     return float(shares[arms].min(initial=1.0))
 
 
-def volume_of(vertices: np.ndarray, faces: np.ndarray) -> float:
+def compute_volume(vertices: np.ndarray, faces: np.ndarray) -> float:
     """Volume of a closed mesh, m^3: the sum of signed tetrahedra to the origin.
 
     Args:
@@ -94,12 +94,12 @@ def volume_of(vertices: np.ndarray, faces: np.ndarray) -> float:
     return float(abs(np.einsum("ij,ij->", a, np.cross(b, c))) / 6)
 
 
-def girths_at(vertices: np.ndarray, edges: np.ndarray, levels: np.ndarray) -> np.ndarray:
+def measure_girths(vertices: np.ndarray, edges: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Lengths of a tape around the mesh: hulls of its cuts with the planes y = level.
 
     Args:
         vertices: (V, 3) metres, y up.
-        edges: (E, 2) vertex numbers, `edges_of`.
+        edges: (E, 2) vertex numbers, `find_edges`.
         levels: (L,) heights of the planes, metres.
 
     Returns:
@@ -112,14 +112,14 @@ def girths_at(vertices: np.ndarray, edges: np.ndarray, levels: np.ndarray) -> np
     start, end = np.moveaxis(vertices[edges[near]], 1, 0)  # (N, 3) each
     return np.array(
         [
-            _girth(start[cut], end[cut], level)
+            _measure_girth(start[cut], end[cut], level)
             for level in levels
             for cut in [(low < level) & (level <= high)]
         ]
     )
 
 
-def _girth(start: np.ndarray, end: np.ndarray, level: float) -> float:
+def _measure_girth(start: np.ndarray, end: np.ndarray, level: float) -> float:
     """Perimeter of the convex outline where edges (N, 3) to (N, 3) meet the plane y = level."""
     if len(start) < 3:
         return 0.0
@@ -131,7 +131,7 @@ def _girth(start: np.ndarray, end: np.ndarray, level: float) -> float:
     return float(np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1).sum())
 
 
-def edges_of(faces: np.ndarray) -> np.ndarray:
+def find_edges(faces: np.ndarray) -> np.ndarray:
     """(E, 2) edges of (F, 3) faces of a closed mesh, each once.
 
     There the two faces of an edge run through it in opposite directions; one of them goes up.

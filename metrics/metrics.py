@@ -22,12 +22,13 @@ class Metrics:
 
     ==================== ====================================================================
     vertices             (B, V, 3) metres: pve, pve_sc, pve_pa (mm)
-    tpose_vertices       (B, V, 3) metres: pve_t, pve_t_sc (mm)
+    vertices_tpose       (B, V, 3) metres: pve_t, pve_t_sc (mm)
     joints3d             (B, 14, 3) metres, LSP: mpjpe, mpjpe_sc, mpjpe_pa (mm)
     pose_rotmats         (B, 24, 3, 3): pose_mse
     betas                (B, 10): shape_mse
     joints2d_px          (B, 17, 2) pixels, and target's visibility (B, 17): joints2d_l2 (pixels)
-    silhouettes          (B, H, W) bool: silhouette_iou, 1 where both are empty
+    silhouettes          (B, H, W) bool: silhouette_iou, of those pixels that target's counted
+                         (B, H, W) bool counts, if it is given
     ==================== ====================================================================
 
     `_sc` is after aligning scale and translation, `_pa` after aligning rotation too (Procrustes).
@@ -62,11 +63,13 @@ class Metrics:
         for name, metric in _METRICS.items():
             if metric.key not in pred or metric.key not in target:
                 continue
-            pair = tuple(map(_numbers, pair_of(pred, target, metric.key)))
+            pair = tuple(map(_to_float32, pair_of(pred, target, metric.key)))
             if metric.key == "joints2d_px":
                 pair = (*pair, visibility_of(target, pair[1]))
+            if metric.key == "silhouettes":
+                pair = (*pair, target.get("counted"))
             values = metric.function(*pair)  # (B,)
-            counts = _counts(name, target, values)  # (B,) bool
+            counts = _find_counted(name, target, values)  # (B,) bool
             self._add(name, values, counts)
             per_sample[name] = torch.where(counts, values, torch.nan)
         if not per_sample:
@@ -123,9 +126,21 @@ def _visible_distance_px(pred: Tensor, target: Tensor, visibility: Tensor) -> Te
     return distance.sum(dim=1) / visibility.sum(dim=1).clamp(min=1)
 
 
-def intersection_over_union(pred: Tensor, target: Tensor) -> Tensor:
-    """Of masks (B, H, W) bool: (B,) in [0, 1], 1 where both are empty."""
+def silhouette_iou(pred: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Intersection over union of masks of the same crop.
+
+    Args:
+        pred: (B, H, W) bool.
+        target: (B, H, W) bool.
+        counted: (B, H, W) bool, pixels that count: outside the photo nothing can be seen. None
+            counts all.
+
+    Returns:
+        (B,) in [0, 1]; 1 where both are empty.
+    """
     pred, target = pred.bool(), target.bool()
+    if counted is not None:
+        pred, target = pred & counted, target & counted
     intersection = (pred & target).sum(dim=(1, 2))
     union = (pred | target).sum(dim=(1, 2))
     return torch.where(union > 0, intersection / union.clamp(min=1), 1.0)
@@ -140,24 +155,24 @@ _METRICS = {
     "pve": _Metric("vertices", _mean_distance_mm),
     "pve_sc": _Metric("vertices", _mean_distance_sc_mm),
     "pve_pa": _Metric("vertices", _mean_distance_pa_mm),
-    "pve_t": _Metric("tpose_vertices", _mean_distance_mm),
-    "pve_t_sc": _Metric("tpose_vertices", _mean_distance_sc_mm),
+    "pve_t": _Metric("vertices_tpose", _mean_distance_mm),
+    "pve_t_sc": _Metric("vertices_tpose", _mean_distance_sc_mm),
     "mpjpe": _Metric("joints3d", _mean_distance_mm),
     "mpjpe_sc": _Metric("joints3d", _mean_distance_sc_mm),
     "mpjpe_pa": _Metric("joints3d", _mean_distance_pa_mm),
     "pose_mse": _Metric("pose_rotmats", _mean_squared_error),
     "shape_mse": _Metric("betas", _mean_squared_error),
     "joints2d_l2": _Metric("joints2d_px", _visible_distance_px),
-    "silhouette_iou": _Metric("silhouettes", intersection_over_union),
+    "silhouette_iou": _Metric("silhouettes", silhouette_iou),
 }
 
 
-def _numbers(values: Tensor) -> Tensor:
+def _to_float32(values: Tensor) -> Tensor:
     """Floats of any width as float32; masks and whole numbers as they are."""
     return values.float() if values.is_floating_point() else values
 
 
-def _counts(name: str, target: dict[str, Tensor], values: Tensor) -> Tensor:
+def _find_counted(name: str, target: dict[str, Tensor], values: Tensor) -> Tensor:
     """Which samples count: all, but for those without any visible joint to measure."""
     if name == "joints2d_l2":
         return target["visibility"].bool().any(dim=1)

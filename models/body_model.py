@@ -26,7 +26,7 @@ class BodyOutput(NamedTuple):
 
     vertices: Tensor  # (B, V, 3) metres
     joints3d: Tensor  # (B, 90, 3) metres, `utils.joints.BODY_MODEL_JOINTS` order
-    tpose_vertices: Tensor  # (B, V, 3) metres, the same shape in the T-pose, y up
+    vertices_tpose: Tensor  # (B, V, 3) metres, the same shape in the T-pose, y up
     bone_transforms: Tensor  # (B, 24, 3, 4) affine, from the T-pose to the pose
 
 
@@ -109,11 +109,11 @@ class BodyModel(nn.Module):
         Returns:
             Vertices and joints, in the frame that the root rotation leads to, metres.
         """
-        vertices, skeleton, tpose_vertices, transforms = self.skinning(betas, pose_rotmats)
+        vertices, skeleton, vertices_tpose, transforms = self.skinning(betas, pose_rotmats)
         needed = vertices.mT.index_select(2, self.landmark_vertices)  # (B, 3, N)
         landmarks = needed @ self.landmark_regressors.T  # (B, 3, 21 + 45)
         joints3d = torch.cat([skeleton, landmarks.mT], dim=1)
-        return BodyOutput(vertices, joints3d, tpose_vertices, transforms)
+        return BodyOutput(vertices, joints3d, vertices_tpose, transforms)
 
     def reduced_to(self, vertex_ids: Tensor) -> "BodyModel":
         """The same body with few of its vertices and no faces; all 90 joints stay exact.

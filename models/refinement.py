@@ -27,7 +27,7 @@ from utils.proxy import (
     REFERENCE_SIZE,
     Observation,
 )
-from utils.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
+from utils.rotations import pose_to_rotmats, rotmat_to_axis_angle
 from utils.tensors import pick
 
 CHANGE_DIMS = CAMERA_DIMS + 3 * len(SMPL_JOINTS) + NUM_BETAS  # 85
@@ -227,7 +227,7 @@ class Refiner(nn.Module):
 def change_parameters(parameters: BodyParameters, change: Tensor) -> BodyParameters:
     """Changes parameters by (B, 85): camera, axis-angle vectors of the 24 rotations, betas."""
     camera, turns, betas = change.split([CAMERA_DIMS, 3 * len(SMPL_JOINTS), NUM_BETAS], dim=1)
-    turns = axis_angle_to_rotmat(turns.unflatten(1, (-1, 3)))
+    turns = pose_to_rotmats(turns)
     return BodyParameters(
         parameters.cam_wp + camera, parameters.pose_rotmats @ turns, parameters.betas + betas
     )

@@ -20,7 +20,7 @@ def regressed_body(
         image_size: side S of the crop, pixels.
 
     Returns:
-        cam_wp (B, 3), pose_rotmats (B, 24, 3, 3), betas (B, 10), vertices and tpose_vertices
+        cam_wp (B, 3), pose_rotmats (B, 24, 3, 3), betas (B, 10), vertices and vertices_tpose
         (B, V, 3) metres, joints3d (B, 14, 3) LSP joints, metres, joints2d_norm (B, 17, 2) COCO
         joints, and the same in pixels of the crop, joints2d_px.
     """
@@ -44,7 +44,7 @@ def describe_body(body: BodyOutput, betas: Tensor, pose_rotmats: Tensor) -> dict
     """
     return {
         "vertices": body.vertices,
-        "tpose_vertices": body.tpose_vertices,
+        "vertices_tpose": body.vertices_tpose,
         "joints3d": pick(body.joints3d, LSP14_IN_90),
         "pose_rotmats": pose_rotmats,
         "betas": betas,

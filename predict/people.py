@@ -8,9 +8,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 import torch
 
+from metrics.metrics import silhouette_iou
 from models.checkpoints import Predictor
 from predict.detectors.interface import Detection, Detector
-from predict.pipeline import Bodies, observe_people, predict_bodies, silhouette_iou
+from predict.pipeline import Bodies, observe_people, predict_bodies
 from renderers.rasteriser import Rasteriser
 from renderers.silhouettes import regressed_silhouettes
 from utils.errors import InputError

@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metrics.metrics import intersection_over_union
 from models.body_model import BodyModel
 from models.regressor import BodyParameters
 from predict.detectors.interface import Detection
 from utils.cameras import (
-    SMALLEST_SCALE,
+    MIN_SCALE,
     boxes_of_silhouettes,
     cut_silhouettes,
     points_from_crops,
@@ -102,7 +101,7 @@ def predict_bodies(regressor: nn.Module, body_model: BodyModel, people: Observed
 
 def place_in_photos(parameters: BodyParameters, crops: Tensor, body_model: BodyModel) -> Bodies:
     """Poses the bodies and carries them from their crops to the photos."""
-    scale, shift = parameters.cam_wp[:, :1].clamp(min=SMALLEST_SCALE), parameters.cam_wp[:, 1:]
+    scale, shift = parameters.cam_wp[:, :1].clamp(min=MIN_SCALE), parameters.cam_wp[:, 1:]
     cam_wp = torch.cat([scale, shift], dim=1)
     cam_t, cam_k = weak_perspective_to_pinhole(cam_wp, crops)
     output = body_model(parameters.betas, parameters.pose_rotmats)
@@ -120,21 +119,7 @@ def place_in_photos(parameters: BodyParameters, crops: Tensor, body_model: BodyM
         cam_t=cam_t,
         cam_k=cam_k,
         vertices=output.vertices,
-        vertices_tpose=output.tpose_vertices,
+        vertices_tpose=output.vertices_tpose,
         joints3d=output.joints3d,
         joints2d_px=points_from_crops(joints_norm + 1, crops, 2),
     )
-
-
-def silhouette_iou(predicted: Tensor, detected: Tensor, counted: Tensor) -> Tensor:
-    """Intersection over union of masks.
-
-    Args:
-        predicted: (P, S, S) bool.
-        detected: (P, S, S) bool.
-        counted: (P, S, S) bool, pixels that count: outside the photo nothing could be detected.
-
-    Returns:
-        (P,) in [0, 1]; 1 where both are empty.
-    """
-    return intersection_over_union(predicted & counted, detected & counted)

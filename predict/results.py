@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.truth import TruthComparer
 from metrics.measurements import Measurements, measure
 from predict.outputs import person_names, save_meshes, save_person
 from predict.people import Photo, PredictedPerson, PredictedPhoto, Skipped, attempt
 from predict.pictures import draw_overlay, draw_proxy, draw_tpose, view_for_pictures
+from predict.truth_errors import TruthComparer
 from renderers.overlay import BodyRenderer
 from utils.images import write_image
 

@@ -16,12 +16,12 @@ from scipy.spatial.transform import Rotation
 from data.pose_dataset import PoseData
 from models.body_model import BodyModel, read_mean_parameters
 from scenes.people import Clothes, Person
+from scenes.photograph import Camera, Figure, photograph, stand_before_camera
 from scenes.picture_options import PictureOptions
 from scenes.scenery import PLACES, Place
-from tools.build_demo import Camera, Figure, photograph, stand_before_camera
 from utils.errors import InputError
 from utils.joints import SMPL_JOINTS
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 
 STANCES_ON_STOOLS = ("sitting", "ankle_on_knee", "legs_crossed")
 STANCES_LEFT_OUT = ("tailor_seat",)  # their feet touch the ground before the seat does
@@ -89,7 +89,7 @@ def _draw_pose(
         stance = poses.fnames[row].split("/")[1]
         if stance in STANCES_LEFT_OUT:
             continue
-        rotmats = axis_angle_to_rotmat(torch.from_numpy(poses.poses[row]).unflatten(0, (-1, 3)))
+        rotmats = pose_to_rotmats(torch.from_numpy(poses.poses[row]))
         level = stood_up(betas, rotmats)
         if level is not None:
             return level, stance

@@ -41,7 +41,7 @@ from utils.cameras import (
 from utils.distances import signed_distances
 from utils.joints import COCO17_IN_90
 from utils.proxy import Observation, inside_image
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 from utils.tensors import constant, pick
 
 # What draws the bodies, by the name that `--data.renderer` takes.
@@ -119,8 +119,7 @@ class Synthesiser(nn.Module):
         Returns:
             The observation, and targets as `losses` and `metrics` name them; pixels are the crop's.
         """
-        pose_rotmats = axis_angle_to_rotmat(poses.unflatten(1, (-1, 3)))
-        pose_rotmats = vary_poses(pose_rotmats, variation.pose)
+        pose_rotmats = vary_poses(pose_to_rotmats(poses), variation.pose)
         body = self.body_model(betas, pose_rotmats)
         cam_t = self._place_camera(len(poses), variation)
         rendered_cam = body.vertices + cam_t[:, None]  # (B, V, 3)

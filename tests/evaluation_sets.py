@@ -11,7 +11,7 @@ from models.regressor import Regressor
 from renderers.rasteriser import Rasteriser
 from utils.cameras import perspective_intrinsics, project_perspective
 from utils.joints import COCO17, COCO17_IN_90, SMPL_JOINTS
-from utils.rotations import axis_angle_to_rotmat, rotmat_to_rot6d
+from utils.rotations import axis_angle_to_rotmat, pose_to_rotmats, rotmat_to_rot6d
 
 SIZE = 160  # px, side of a photo
 GENDERS = {"m": "male", "f": "female"}
@@ -28,7 +28,7 @@ def upright_pose(yaw: float, elbow: float = 0.0) -> np.ndarray:
 
 def pose_body(body: BodyModel, betas: np.ndarray, pose: np.ndarray) -> BodyOutput:
     """The body of one person."""
-    rotmats = axis_angle_to_rotmat(torch.from_numpy(pose).float().view(1, 24, 3))
+    rotmats = pose_to_rotmats(torch.from_numpy(pose).float()[None])
     with torch.inference_mode():
         return body(torch.from_numpy(betas).float()[None], rotmats)
 
@@ -91,7 +91,7 @@ def write_ssp3d(folder: Path, additional: Path) -> dict[str, np.ndarray]:
 
 def constant_checkpoint(path: Path, body: BodyModel, pose: np.ndarray, betas: np.ndarray) -> Path:
     """A checkpoint that says the same of everybody: this pose (72,), these betas, camera 0.9."""
-    rotmats = axis_angle_to_rotmat(torch.from_numpy(pose).float().view(24, 3))
+    rotmats = pose_to_rotmats(torch.from_numpy(pose).float())
     mean = {
         "pose": rotmat_to_rot6d(rotmats).flatten(),
         "betas": torch.from_numpy(betas).float(),
@@ -107,6 +107,23 @@ def constant_checkpoint(path: Path, body: BodyModel, pose: np.ndarray, betas: np
         },
         path,
     )
+    return path
+
+
+def write_truth_file(folder: Path, **changes) -> Path:
+    """Writes the truth of `a.jpg`: somebody of the neutral open body; returns its path."""
+    content = {
+        "body": "open",
+        "gender": "neutral",
+        "body_hash": "0123",
+        "betas": np.linspace(-1, 1, 10),
+        "pose": np.concatenate([[np.pi, 0, 0], np.linspace(-0.2, 0.2, 69)]),
+        "cam_t": np.array([0.0, 0.2, 42]),
+        "cam_k": np.array([[5000.0, 0, 128], [0, 5000, 128], [0, 0, 1]]),
+        **changes,
+    }
+    path = folder / "a_truth.npz"
+    np.savez(path, **content)
     return path
 
 

@@ -1,63 +1,42 @@
-"""Imports point down: each folder may import only those below it, and no one imports a script."""
+"""Imports point down and run in no circle; nothing imports a run script; functions are short."""
 
-import ast
-from pathlib import Path
-
-import pytest
-
+from benchmarks import structure
 from utils.paths import ROOT
 
-_BELOW = {
-    "kernels": set(),
-    "utils": {"kernels"},
-    "models": {"utils", "kernels"},
-    "renderers": {"utils", "kernels"},
-    "losses": {"utils"},
-    "metrics": {"utils"},
-    "data": {"utils", "models", "renderers", "metrics"},
-    "synthesis": {"utils", "models", "renderers"},
-    "scenes": {"utils", "models", "renderers", "metrics"},
-    "predict": {"utils", "models", "renderers", "metrics", "data"},
-    "train": {"utils", "models", "renderers", "losses", "metrics", "data", "synthesis"},
-    "evaluate": {
-        "utils",
-        "models",
-        "renderers",
-        "metrics",
-        "data",
-        "synthesis",
-        "scenes",
-        "predict",
-    },
-    "tools": {
-        "utils",
-        "models",
-        "renderers",
-        "metrics",
-        "data",
-        "synthesis",
-        "scenes",
-        "predict",
-        "evaluate",
-    },
-}
-_SCRIPTS = {"run_train", "run_predict", "run_evaluate"}
+
+def test_every_folder_of_the_library_has_a_layer():
+    folders = {path.parent.name for path in ROOT.glob("*/*.py")}
+    assert folders - {"tests", "benchmarks"} == set(structure.LEVELS)
 
 
-def _imported(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.add(node.module.split(".")[0])
-    return found
+def test_imports_point_down():
+    assert structure.find_upward_imports() == []
 
 
-@pytest.mark.parametrize("folder", sorted(_BELOW))
-def test_folder_imports_only_what_is_below_it(folder):
-    files = sorted((ROOT / folder).rglob("*.py"))
-    assert files
-    for path in files:
-        wrong = _imported(path) & (set(_BELOW) | _SCRIPTS) - _BELOW[folder] - {folder}
-        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+def test_nothing_imports_a_script():
+    assert structure.find_script_imports() == []
+
+
+def test_no_circle_of_modules():
+    assert structure.find_circles() == []
+
+
+def test_functions_are_short():
+    assert structure.find_long_functions() == []
+
+
+def test_what_is_wrong_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(structure, "ROOT", tmp_path)
+    for name, text in {
+        "utils/a.py": "from models import b",
+        "models/b.py": "def long():\n" + "    print()\n" * 50,
+        "tools/c.py": "import run_train\nfrom tools import d",
+        "tools/d.py": "def late():\n    import tools.c",
+        "tests/test_run.py": "import run_train\n" * 99,
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert structure.find_upward_imports() == ["utils.a imports models"]
+    assert structure.find_script_imports() == ["tools.c"]
+    assert structure.find_circles() == ["tools.c", "tools.d"]
+    assert structure.find_long_functions() == ["models.b.long: 51 lines"]

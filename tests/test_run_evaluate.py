@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,13 +15,13 @@ import torch
 
 import tools.prepare_3dpw
 from data.truth import read_truth, truth_path
-from evaluate import open_benchmark
+from evaluate.sources import MEAN
 from models.body_model import BodyModel
 from predict.detectors import registry
 from predict.detectors.interface import Detection
 from renderers.rasteriser import Rasteriser
 from renderers.silhouettes import regressed_silhouettes
-from run_evaluate import MEAN, EvaluateOptions, evaluate, main
+from run_evaluate import EvaluateOptions, main, run
 from tests.evaluation_sets import (
     constant_checkpoint,
     pose_body,
@@ -92,13 +91,6 @@ def threedpw(tmp_path_factory, licensed_set):
     return output
 
 
-@pytest.fixture
-def small_benchmark(monkeypatch, small_pictures):
-    """The open benchmark in small pictures, which no option of run_evaluate.py asks for."""
-    small = partial(open_benchmark.BenchmarkOptions, picture=small_pictures)
-    monkeypatch.setattr(open_benchmark, "BenchmarkOptions", small)
-
-
 def _options(tmp_path, **changes) -> EvaluateOptions:
     defaults = {"device": "cpu", "output": tmp_path / "out", "batch_size": 2}
     if "checkpoint" in changes:
@@ -120,7 +112,7 @@ def test_ssp3d_by_hand(tmp_path, ssp3d, licensed_set, smpl_checkpoint, licensed_
         tmp_path, dataset="ssp3d", path=ssp3d, checkpoint=smpl_checkpoint, worst=2,
         silh_from=("dataset", "red"),
     )  # fmt: skip
-    summary = evaluate(options, licensed_set)
+    summary = run(options, licensed_set)
     labels = np.load(ssp3d / "labels.npz")
     said = licensed_body.tpose(torch.from_numpy(SAID_BETAS)[None])[0].numpy()
     expected = []
@@ -173,7 +165,7 @@ def test_the_silhouette_iou_by_hand(tmp_path, ssp3d, licensed_set, smpl_checkpoi
     square[50:130, 30:110] = 255
     cv2.imwrite(str(folder / "silhouettes" / "woman.png"), square)
     options = _options(tmp_path, dataset="ssp3d", path=folder, checkpoint=smpl_checkpoint, worst=0)
-    evaluate(options, licensed_set)
+    run(options, licensed_set)
     vertices = pose_body(licensed_body, SAID_BETAS, SAID_POSE).vertices
     rasteriser = Rasteriser(licensed_body.faces, licensed_body.face_parts, 256)
     said = regressed_silhouettes(vertices, torch.tensor([[0.9, 0, 0]]), rasteriser)[0].numpy()
@@ -200,7 +192,7 @@ def test_people_not_found_are_reported(tmp_path, ssp3d, licensed_set, smpl_check
         tmp_path, dataset="ssp3d", path=folder, checkpoint=smpl_checkpoint, worst=1,
         silh_from=("dataset", "red"),
     )  # fmt: skip
-    summary = evaluate(options, licensed_set)
+    summary = run(options, licensed_set)
     assert summary["sources"]["red"]["found"] == 2
     assert summary["sources"]["red"]["problems"] == {"nobody found": 1}
     assert summary["common"]["people"] == 2
@@ -217,7 +209,7 @@ def test_people_not_found_are_reported(tmp_path, ssp3d, licensed_set, smpl_check
 
 def test_threedpw_from_the_original_files(tmp_path, threedpw, licensed_set, smpl_checkpoint):
     options = _options(tmp_path, dataset="3dpw", path=threedpw, checkpoint=smpl_checkpoint, worst=1)
-    summary = evaluate(options, licensed_set)
+    summary = run(options, licensed_set)
     labels = np.load(threedpw / "test" / "3dpw_test.npz")
     regressor = np.load(licensed_set / "J_regressor_h36m.npy")
     lsp = [6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10]
@@ -251,9 +243,9 @@ def test_threedpw_as_others_prepare_it(tmp_path, threedpw, licensed_set, smpl_ch
     np.savez(folder / "test" / "3dpw_test.npz", **{key: labels[key] for key in keys})
     options = {"dataset": "3dpw", "path": folder, "checkpoint": smpl_checkpoint}
     with pytest.raises(InputError, match=r"prepare_3dpw.py, or name a detector"):
-        evaluate(_options(tmp_path, **options), licensed_set)
+        run(_options(tmp_path, **options), licensed_set)
     options = _options(tmp_path, **options, silh_from=("red",))
-    summary = evaluate(options, licensed_set)
+    summary = run(options, licensed_set)
     assert summary["sources"]["red"]["found"] == 0  # grey pictures
     assert _mean(summary, MEAN, "mpjpe") > 0
     assert "silhouette_iou" not in summary["sources"][MEAN]["metrics"]
@@ -266,7 +258,7 @@ def test_an_open_checkpoint_is_compared_by_joints(
     shutil.copytree(licensed_set, both)
     (both / "open_body").symlink_to(OPEN_BODY)
     options = _options(tmp_path, dataset="ssp3d", path=ssp3d, checkpoint=open_checkpoint, worst=1)
-    summary = evaluate(options, both)
+    summary = run(options, both)
     assert "another mesh" in capsys.readouterr().out
     metrics = summary["sources"]["dataset"]["metrics"]
     assert metrics.keys() == {
@@ -274,12 +266,12 @@ def test_an_open_checkpoint_is_compared_by_joints(
     }  # fmt: skip
 
 
-def test_the_open_benchmark(tmp_path, small_benchmark, open_checkpoint, body_model, capsys):
+def test_the_open_benchmark(tmp_path, small_pictures, open_checkpoint, body_model, capsys):
     """With every detector that there is; the red one finds few of these people."""
     options = _options(
         tmp_path, path=tmp_path / "people", count=3, checkpoint=open_checkpoint, worst=1
     )
-    summary = evaluate(options)
+    summary = run(options, picture=small_pictures)
     printed = capsys.readouterr().out
     assert "missing is left out: no library for it" in printed
     assert "rendering 3 people" in printed
@@ -297,7 +289,7 @@ def test_the_open_benchmark(tmp_path, small_benchmark, open_checkpoint, body_mod
         assert _mean(summary, source, "shape_mse") == pytest.approx(np.mean(squared), rel=1e-3)
         thirds = summary["sources"][source]["pve_t_sc_by_bmi"]
         assert [third["count"] for third in thirds] == [1, 1, 1]
-    again = evaluate(options)
+    again = run(options, picture=small_pictures)
     assert "rendering" not in capsys.readouterr().out
     for each in (summary, again):
         each.pop("seconds")
@@ -309,7 +301,7 @@ def test_two_checkpoints_in_one_table(
 ):
     other = constant_checkpoint(tmp_path / "other.tar", licensed_body, SAID_POSE, 2 * SAID_BETAS)
     options = _options(tmp_path, dataset="ssp3d", path=ssp3d, silh_from=("dataset", "red"))
-    both = evaluate(replace(options, checkpoint=(smpl_checkpoint, other), worst=1), licensed_set)
+    both = run(replace(options, checkpoint=(smpl_checkpoint, other), worst=1), licensed_set)
     sources = ["dataset", "red", MEAN]
     names = [f"{stem}, {source}" for stem in ("constant", "other") for source in sources]
     assert list(both["sources"]) == list(both["common"]["sources"]) == names
@@ -318,7 +310,7 @@ def test_two_checkpoints_in_one_table(
     assert {row["source"] for row in _rows(tmp_path)} == set(names)
     assert (tmp_path / "out" / "worst_other_dataset.png").is_file()
     # Each has the numbers that it has alone.
-    alone = evaluate(replace(options, checkpoint=(other,), worst=0), licensed_set)
+    alone = run(replace(options, checkpoint=(other,), worst=0), licensed_set)
     described = both["checkpoints"]["other"]
     assert alone.keys() == both.keys() - {"checkpoints"} | described.keys()
     assert {key: alone[key] for key in described} == described
@@ -328,14 +320,16 @@ def test_two_checkpoints_in_one_table(
     assert _mean(both, names[0], "chest_error") != _mean(both, "other, dataset", "chest_error")
 
 
-def test_batches_change_nothing(tmp_path, small_benchmark, open_checkpoint):
+def test_batches_change_nothing(tmp_path, small_pictures, open_checkpoint):
     found = []
     for batch_size in (1, 3):
         options = _options(
             tmp_path, path=tmp_path / "people", count=3, checkpoint=open_checkpoint, worst=0,
             silh_from=("dataset",), batch_size=batch_size,
         )  # fmt: skip
-        found.append(evaluate(options)["sources"]["corrupted proxies"]["metrics"])
+        found.append(
+            run(options, picture=small_pictures)["sources"]["corrupted proxies"]["metrics"]
+        )
     assert found[0] == found[1]
 
 
@@ -377,16 +371,16 @@ def test_without_the_licensed_files_it_says_which_and_where(
     options = {"dataset": "ssp3d", "path": ssp3d}
     (tmp_path / "open_body").symlink_to(OPEN_BODY)
     with pytest.raises(InputError, match=r"male.*SMPL_(FE)?MALE.*is.tue.mpg.de"):
-        evaluate(_options(tmp_path, **options, checkpoint=open_checkpoint), tmp_path)
+        run(_options(tmp_path, **options, checkpoint=open_checkpoint), tmp_path)
     with pytest.raises(InputError, match=r"SMPL_NEUTRAL.*is.tue.mpg.de"):
-        evaluate(_options(tmp_path, **options, checkpoint=smpl_checkpoint), tmp_path)
+        run(_options(tmp_path, **options, checkpoint=smpl_checkpoint), tmp_path)
 
 
 def test_a_checkpoint_of_another_body_on_the_open_benchmark(
     tmp_path, smpl_checkpoint, licensed_set
 ):
     with pytest.raises(InputError, match=r"for the body smpl.*use --dataset ssp3d or 3dpw"):
-        evaluate(_options(tmp_path, checkpoint=smpl_checkpoint), licensed_set)
+        run(_options(tmp_path, checkpoint=smpl_checkpoint), licensed_set)
 
 
 def test_help_loads_nothing_heavy():

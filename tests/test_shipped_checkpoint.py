@@ -41,7 +41,7 @@ def people(predictor):
 def _measured(parameters, predictor, people) -> dict[str, float]:
     synthesiser, batch = people
     prediction = regressed_body(parameters, predictor.body_model, predictor.image_size)
-    prediction["tpose_vertices"] = predictor.body_model.tpose(parameters.betas)
+    prediction["vertices_tpose"] = predictor.body_model.tpose(parameters.betas)
     prediction["silhouettes"] = regressed_silhouettes(
         prediction["vertices"], prediction["cam_wp"], synthesiser.rasteriser
     )

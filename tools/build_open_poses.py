@@ -33,10 +33,12 @@ from tools.pose_tools import (
     local_from_global,
     mirrored_poses,
     rotation_about,
+    round_poses,
     seen_by_cameras,
     share_with_collars,
     to_axis_angle,
     to_rotmats,
+    write_poses,
 )
 from tools.read_gltf import read_glb
 from utils.command_line import parse_options, run_script
@@ -98,25 +100,16 @@ def main(options: Options) -> None:
         turned = [(names, seen_by_cameras(poses, views_seen))]
         if split == "train":
             turned.append(cc0_poses(options))
-        write_poses(options.output_folder / f"open_poses_{split}.npz", turned)
+        names, poses = (np.concatenate(each) for each in zip(*turned, strict=True))
+        path = options.output_folder / f"open_poses_{split}.npz"
+        write_poses(path, names, round_poses(poses))
+        print(f"{path}: {len(poses)} poses")
 
 
 def named_samples(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Names (N,) and poses (N, 24, 3) of the anatomical sampler."""
     poses, names = sample_poses(generator, count)
     return np.char.add("sampler/", names), poses
-
-
-def write_poses(path: Path, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Writes named poses, seen by cameras, as one npz in the training format."""
-    names, poses = (np.concatenate(each) for each in zip(*parts, strict=True))
-    np.savez_compressed(
-        path,
-        fnames=names,
-        poses=coarse(poses).reshape(len(poses), -1),
-        shapes=np.zeros((len(poses), 10), np.float32),
-    )
-    print(f"{path}: {len(poses)} poses")
 
 
 def cc0_poses(options: Options) -> tuple[np.ndarray, np.ndarray]:
@@ -149,11 +142,6 @@ def cc0_poses(options: Options) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"{options.cc0_clips}: no motion in its .glb files; see data/README.md")
     names, poses = (np.concatenate(each) for each in zip(*parts, strict=True))
     return names, seen_by_cameras(poses, views_seen)
-
-
-def coarse(radians: np.ndarray) -> np.ndarray:
-    """Float32 in steps of 1/2048 rad (0.03 degrees): the zeros after them halve the file's size."""
-    return (np.round(radians * 2048) / 2048).astype(np.float32)
 
 
 def pybullet_clips() -> Path:

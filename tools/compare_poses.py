@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from data.pose_dataset import load_poses
-from tools.pose_sampler import upper_arm_angles
+from tools.pose_arms import upper_arm_angles
 from tools.pose_tools import (
     JOINT,
     JOINT_COUNT,

@@ -1,4 +1,4 @@
-"""What the scripts share that show rendered people to a detector."""
+"""Shows rendered people to a detector, in their photo, in its mirror image or in a part of it."""
 
 from typing import NamedTuple
 
@@ -6,15 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluate.evaluator import LEAST_OVERLAP
+from evaluate.evaluator import MIN_IOU
 from predict.detectors.interface import Detection, Detector
 from predict.detectors.matching import box_overlaps
 from scenes.random_people import neutral_body
 from synthesis.detector_errors import measure_facing
-from utils.cameras import (
-    boxes_of_points,
-    project_perspective,
-)
+from utils.cameras import boxes_of_points, project_perspective
+from utils.files import round_to_steps
 from utils.joints import COCO17_IN_90, COCO17_SWAP
 
 
@@ -28,7 +26,7 @@ class TruePerson(NamedTuple):
     facing: float  # radians, see `synthesis.detector_errors.measure_facing`
 
 
-class View(NamedTuple):
+class Window(NamedTuple):
     """What a detector is shown of a photo."""
 
     mirrored: bool
@@ -36,7 +34,7 @@ class View(NamedTuple):
 
 
 @torch.inference_mode()
-def picture_person(betas: Tensor, pose_rotmats: Tensor, cam_t: Tensor, cam_k: Tensor) -> TruePerson:
+def project_person(betas: Tensor, pose_rotmats: Tensor, cam_t: Tensor, cam_k: Tensor) -> TruePerson:
     """Where in the photo a person truly is.
 
     Args:
@@ -58,30 +56,43 @@ def picture_person(betas: Tensor, pose_rotmats: Tensor, cam_t: Tensor, cam_k: Te
     )
 
 
-def find_in_view(
-    detector: Detector, image: np.ndarray, view: View, person: TruePerson
+def find_in_window(
+    detector: Detector,
+    image: np.ndarray,
+    window: Window,
+    person: TruePerson,
+    min_iou: float = MIN_IOU,
 ) -> Detection | None:
-    """The person in a view as `detection_in_view` gives them; None where they are not found."""
-    box = inside_frame(person.box, view.frame)
-    found = [detection_in_view(each, view) for each in detect_in_view(detector, image, view)]
-    found = [each for each in found if box_overlaps(each.box[None], box[None]) > LEAST_OVERLAP]
-    return found[0] if found else None
+    """The detection of a person in a window, see `put_back`; None where they are not found.
+
+    Args:
+        detector: looks at the window alone.
+        image: (H, W, 3) uint8 RGB, the photo.
+        window: of the photo.
+        person: who is looked for.
+        min_iou: of the detected and the true box.
+    """
+    box = clip_box(person.box, window.frame)
+    x0, y0, x1, y1 = window.frame
+    shown = image[y0:y1, x0:x1]
+    shown = np.ascontiguousarray(shown[:, ::-1] if window.mirrored else shown)
+    for detection in detector.detect(shown):
+        found = put_back(detection, window)
+        if box_overlaps(found.box[None], box[None]) > min_iou:
+            return found
+    return None
 
 
-def detect_in_view(detector: Detector, image: np.ndarray, view: View) -> list[Detection]:
-    """What the detector finds in the view, in its pixels."""
-    x0, y0, x1, y1 = view.frame
-    seen = image[y0:y1, x0:x1]
-    return detector.detect(np.ascontiguousarray(seen[:, ::-1] if view.mirrored else seen))
+def put_back(detection: Detection, window: Window) -> Detection:
+    """A detection in a window as one in the photo: mirrored back, in the photo's pixels.
 
-
-def detection_in_view(detection: Detection, view: View) -> Detection:
-    """A detection of the view in the photo's pixels, as if nothing had been mirrored or cut."""
-    x0, y0, x1, _ = view.frame
+    The silhouette still covers the window alone.
+    """
+    x0, y0, x1, _ = window.frame
     corner = np.array([x0, y0], dtype=np.float32)
     silhouette, joints = detection.silhouette, detection.joints2d_px
     confidence, box = detection.joint_confidence, detection.box
-    if view.mirrored:
+    if window.mirrored:
         width = x1 - x0
         silhouette = silhouette[:, ::-1]
         joints = (joints * (-1, 1) + (width, 0))[list(COCO17_SWAP)]
@@ -91,14 +102,12 @@ def detection_in_view(detection: Detection, view: View) -> Detection:
     return Detection(silhouette, joints + corner, confidence, box + np.tile(corner, 2))
 
 
-def inside_frame(box: np.ndarray, frame: tuple[int, int, int, int]) -> np.ndarray:
+def clip_box(box: np.ndarray, frame: tuple[int, int, int, int]) -> np.ndarray:
     """The part of a box (4,) that lies in a frame; both pixels of the photo."""
     low, high = np.array(frame[:2] * 2), np.array(frame[2:] * 2)
     return box.clip(low, high)
 
 
-def compact(array: np.ndarray) -> np.ndarray:
+def pack_floats(array: np.ndarray) -> np.ndarray:
     """Floats in steps of 1/4096, a sixteenth of a pixel of 256, and in 16 bits."""
-    if array.dtype.kind != "f":
-        return array
-    return (np.round(array * 4096) / 4096).astype(np.float16)
+    return round_to_steps(array, 1 / 4096, np.float16)

@@ -9,8 +9,9 @@ is not made again. What a row holds is said in `data/README.md`.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -21,40 +22,47 @@ from tqdm import tqdm
 
 from data.truth import read_truth, truth_path
 from evaluate.open_benchmark import BenchmarkOptions, build_benchmark
-from predict.detectors.interface import Detection, Detector
-from predict.detectors.masks import inside_photo
+from predict.detectors.interface import Detection
 from predict.detectors.registry import build_detector
 from renderers.rasteriser import Rasteriser
 from scenes.picture_options import PictureOptions
 from scenes.random_people import neutral_body
 from synthesis.detector_errors import BUMP_RADIUS, OUTLINE_IN_COCO17
-from tools.detecting import TruePerson, View, compact, find_in_view, inside_frame, picture_person
-from utils.cameras import (
-    crop_intrinsics,
-    cut_silhouettes,
-    square_crops,
+from tools.detecting import (
+    MIN_IOU,
+    TruePerson,
+    Window,
+    clip_box,
+    find_in_window,
+    pack_floats,
+    project_person,
 )
+from utils.cameras import crop_intrinsics, cut_silhouettes, inside_image, square_crops
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
+from utils.files import write_npz
 from utils.images import read_image
 from utils.joints import COCO17, COCO17_SWAP, PARTS
 from utils.paths import DATA, DETECTOR_ERRORS, OPEN_POSES_TRAIN
 from utils.proxy import REFERENCE_SIZE
-from utils.readers import write_npz
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 
 CUTS = ("knee", "hip", "chest", "side")  # where the photo ends, in turn
 CUT_SPREAD = 0.05  # of the person's height, +-, around the joint
 SIDE_CUTS = (0.1, 0.35)  # of the person's width
-LARGEST_OFFSET = 0.05  # of the crop's side; what is further away is a missing or an added piece
-LARGEST_BUMP_OFFSET = 0.012  # the same for bumps, and from the level: hair and clothes reach so far
-BUMP_PENALTY = 0.03  # on the bumps' squares: what little outline says nothing about stays 0
+MAX_OFFSET = 0.05  # of the crop's side; what is further away is a missing or an added piece
+MAX_BUMP_OFFSET = 0.012  # the same for bumps, and from the level: hair and clothes reach so far
+BUMP_PENALTY = 0.03  # on the bumps' squares: bumps of which little outline is seen stay near 0
 MISSED_SHARE = 0.2  # of the body about a joint; where more is missing, a piece is
 PIECE_DEPTH = 0.06  # of the crop's side; a bump so deep takes all of a limb about its joint
 MAD_TO_STD = 1.4826  # of normally distributed numbers
-SWAP_MARGIN = 0.5  # a pair is swapped when that at least halves its error
-LEAST_SWAP = 8 / REFERENCE_SIZE  # of the crop's side, error of a pair that is worth a swap
+MAX_SWAPPED_ERROR = 0.5  # a pair is swapped when that at least halves its error
+MIN_SWAP_ERROR = 8 / REFERENCE_SIZE  # of the crop's side, error of a pair that is worth a swap
 BORDER = 2.0  # px of the crop: an outline this near to the photo's border is the border's
+
+
+# Finds a person in a window of a photo, see `tools.detecting.find_in_window`.
+Find = Callable[[np.ndarray, Window, TruePerson], Detection | None]
 
 
 @dataclass(frozen=True)
@@ -68,11 +76,13 @@ class Options:
     detector: str = "mediapipe"  # one of predict.detectors.registry.DETECTORS
     workers: int = 1  # processes that render
     picture: PictureOptions = PictureOptions()
+    min_iou: float = MIN_IOU  # of the detected and the true box of a person
 
 
 def main(options: Options) -> None:
     """Renders, measures and writes."""
     detector = build_detector(options.detector, torch.device("cpu"))
+    find = partial(find_in_window, detector, min_iou=options.min_iou)
     people = BenchmarkOptions(
         options.count, options.seed, poses=OPEN_POSES_TRAIN, picture=options.picture
     )
@@ -80,7 +90,7 @@ def main(options: Options) -> None:
         photos = build_benchmark(options.photos, people, options.workers, bar.update)
     rows, lost = [], 0
     for index, photo in enumerate(tqdm(photos, desc="measuring")):
-        for row in measure_photo(photo, detector, np.random.default_rng([options.seed, index])):
+        for row in measure_photo(photo, find, np.random.default_rng([options.seed, index])):
             if row is None:
                 lost += 1
             else:
@@ -89,29 +99,25 @@ def main(options: Options) -> None:
         raise InputError(
             f"{options.detector} finds nobody in {options.photos}; look at the photos there"
         )
-    columns = {key: compact(np.stack([row[key] for row in rows])) for key in rows[0]}
+    columns = {key: pack_floats(np.stack([row[key] for row in rows])) for key in rows[0]}
     write_npz(options.output, columns)
     print(f"{options.output}: {len(rows)} detections, {lost} times nobody was found")
 
 
 def measure_photo(
-    photo: Path, detector: Detector, generator: np.random.Generator
+    photo: Path, find: Find, generator: np.random.Generator
 ) -> Iterator[dict[str, np.ndarray] | None]:
-    """The rows of a photo, one for each view of it; None where the person is not found."""
+    """The rows of a photo, one for each window of it; None where the person is not found."""
     image, person = read_image(photo), read_person(photo)
-    for mirrored, frame in draw_views(person, image.shape[:2], generator):
-        whole = measure_view(View(mirrored, (0, 0, *image.shape[1::-1])), person, image, detector)
-        cut = measure_view(View(mirrored, frame), person, image, detector)
+    for cut in draw_windows(person, image.shape[:2], generator):
+        windows = (Window(cut.mirrored, (0, 0, *image.shape[1::-1])), cut)
+        found = [find(image, window, person) for window in windows]
+        whole, part = (
+            None if detection is None else measure_detection(detection, person, window)
+            for detection, window in zip(found, windows, strict=True)
+        )
         yield whole
-        yield cut if cut is None or whole is None else complete(cut, whole, person, frame)
-
-
-def measure_view(
-    view: View, person: TruePerson, image: np.ndarray, detector: Detector
-) -> dict[str, np.ndarray] | None:
-    """The row of a view; None where the person is not found."""
-    found = find_in_view(detector, image, view, person)
-    return None if found is None else measure_detection(found, person, view)
+        yield part if part is None or whole is None else complete(part, whole, person, cut.frame)
 
 
 def complete(
@@ -120,12 +126,12 @@ def complete(
     person: TruePerson,
     frame: tuple[int, int, int, int],
 ) -> dict[str, np.ndarray]:
-    """The row of a cut photo; joints that it does not show are as in the whole one.
+    """The row of a cut photo; joints that it does not show are taken from the whole one.
 
     A row goes to samples that are cut elsewhere, and whose own joints say which are not seen.
     """
     x0, y0, x1, y1 = frame
-    seen = inside_photo(person.joints2d_px - (x0, y0), x1 - x0, y1 - y0)
+    seen = inside_image(person.joints2d_px - (x0, y0), x1 - x0, y1 - y0)
     names = ("confidences", "offsets", "swapped")
     return {
         **cut,
@@ -139,13 +145,13 @@ def complete(
 def read_person(photo: Path) -> TruePerson:
     """The person whose truth lies beside the photo."""
     truth = read_truth(truth_path(photo))
-    rotmats = axis_angle_to_rotmat(truth.pose.unflatten(0, (-1, 3)))
-    return picture_person(truth.betas, rotmats, truth.cam_t, truth.cam_k)
+    rotmats = pose_to_rotmats(truth.pose)
+    return project_person(truth.betas, rotmats, truth.cam_t, truth.cam_k)
 
 
-def draw_views(
+def draw_windows(
     person: TruePerson, size: tuple[int, int], generator: np.random.Generator
-) -> list[View]:
+) -> list[Window]:
     """The photo and its mirror image, each cut off in its own way.
 
     Args:
@@ -156,7 +162,7 @@ def draw_views(
     first = generator.integers(len(CUTS))
     cuts = (CUTS[first], CUTS[(first + 2) % len(CUTS)])
     frames = [draw_frame(person, size, cut, generator) for cut in cuts]
-    return [View(False, frames[0]), View(True, frames[1])]
+    return [Window(False, frames[0]), Window(True, frames[1])]
 
 
 def draw_frame(
@@ -182,10 +188,10 @@ def _mean_height(person: TruePerson, joint: str) -> float:
 
 
 def measure_detection(
-    detection: Detection, person: TruePerson, view: View
+    detection: Detection, person: TruePerson, window: Window
 ) -> dict[str, np.ndarray]:
     """One row of the file; lengths are shares of the crop's side."""
-    box = inside_frame(person.box, view.frame)
+    box = clip_box(person.box, window.frame)
     crop = square_crops(torch.from_numpy(box)[None].float())
     extent = (person.box[2:] - person.box[:2])[[0, 1, 0, 1]]
     return {
@@ -193,7 +199,7 @@ def measure_detection(
         **measure_joints(detection.joints2d_px, person.joints2d_px, crop[0, 2].item()),
         "facing": np.float32(person.facing),
         "truncation": np.abs(box - person.box) / extent,
-        **measure_mask(detection.silhouette, person, view.frame, crop),
+        **measure_mask(detection.silhouette, person, window.frame, crop),
     }
 
 
@@ -212,7 +218,7 @@ def measure_joints(found_px: np.ndarray, true_px: np.ndarray, side: float) -> di
         lengths + lengths[swap]
         for lengths in (np.linalg.norm(each, axis=1) for each in (as_found, exchanged))
     )
-    swapped = (others < SWAP_MARGIN * errors) & (errors > LEAST_SWAP)
+    swapped = (others < MAX_SWAPPED_ERROR * errors) & (errors > MIN_SWAP_ERROR)
     return {"offsets": np.where(swapped[:, None], exchanged, as_found), "swapped": swapped}
 
 
@@ -227,8 +233,6 @@ def measure_mask(
         frame: what the detector saw of the photo.
         crop: (1, 3) of the person.
     """
-    body = neutral_body()
-    rasteriser = Rasteriser(body.faces, body.face_parts, REFERENCE_SIZE)
     corner = torch.tensor([[*frame[:2], 0.0]])
     seen = torch.from_numpy(silhouette)[None]
     found, frame_mask = (
@@ -236,7 +240,9 @@ def measure_mask(
         for mask in (seen, torch.ones_like(seen))
     )
     cam_k = crop_intrinsics(person.cam_k, crop, REFERENCE_SIZE)
-    parts = rasteriser.part_segmentation(person.vertices_cam, cam_k)[0].numpy() * frame_mask
+    parts = (
+        reference_rasteriser().part_segmentation(person.vertices_cam, cam_k)[0].numpy() * frame_mask
+    )
     true = parts > 0
     labels = np.arange(1, len(PARTS))[:, None, None]
     visible = (parts == labels).sum(axis=(1, 2))
@@ -251,6 +257,13 @@ def measure_mask(
         "missed_parts": missed,
         **measure_outline(true, found, frame_mask, joints),
     }
+
+
+@cache
+def reference_rasteriser() -> Rasteriser:
+    """Draws the neutral open body in crops of the reference size; built once."""
+    body = neutral_body()
+    return Rasteriser(body.faces, body.face_parts, REFERENCE_SIZE)
 
 
 def measure_outline(
@@ -271,7 +284,7 @@ def measure_outline(
     x, y = np.concatenate([contour[:, 0] for contour in contours]).T  # (P,) each, pixels
     kept = to_border[1 + y, 1 + x] > BORDER
     offsets = (signed_distance(true) - signed_distance(found))[y, x] / size
-    clipped = offsets[kept].clip(-LARGEST_OFFSET, LARGEST_OFFSET)
+    clipped = offsets[kept].clip(-MAX_OFFSET, MAX_OFFSET)
     level = np.median(offsets[kept])
     points = (np.stack([x, y], axis=1) + 0.5) / size
     bumps = fit_bumps(offsets[kept] - level, points[kept], joints)
@@ -297,7 +310,7 @@ def bump_heights(points: np.ndarray, joints: np.ndarray) -> np.ndarray:
 
 def fit_bumps(offsets: np.ndarray, points: np.ndarray, joints: np.ndarray) -> np.ndarray:
     """The bumps (J,) at joints (J, 2) that best explain offsets (P,) at points (P, 2)."""
-    offsets = offsets.clip(-LARGEST_BUMP_OFFSET, LARGEST_BUMP_OFFSET)
+    offsets = offsets.clip(-MAX_BUMP_OFFSET, MAX_BUMP_OFFSET)
     heights = bump_heights(points, joints)
     penalty = BUMP_PENALTY * len(points) * np.eye(len(joints))
     return np.linalg.solve(heights.T @ heights + penalty, heights.T @ offsets)
@@ -313,7 +326,7 @@ def missed_about(joints: np.ndarray, true: np.ndarray, found: np.ndarray) -> np.
 
 def correlation_length(contour: np.ndarray, values: np.ndarray) -> float:
     """Pixels along a closed contour (P, 1, 2) over which values (P or more,) lose 1 - 1 / e."""
-    values = values[: len(contour)].clip(-LARGEST_OFFSET, LARGEST_OFFSET)
+    values = values[: len(contour)].clip(-MAX_OFFSET, MAX_OFFSET)
     spectrum = np.abs(np.fft.rfft(values)) ** 2
     correlation = np.fft.irfft(spectrum)
     steps = np.argmax(correlation < correlation[0] / np.e)

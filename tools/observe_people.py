@@ -21,7 +21,7 @@ from tqdm import tqdm
 from evaluate.open_benchmark import (
     BenchmarkOptions,
     in_processes,
-    manifest_of,
+    make_manifest,
     photograph_person,
     read_manifest,
     write_manifest,
@@ -31,18 +31,17 @@ from predict.detectors.registry import build_detector
 from predict.pipeline import observe_people
 from scenes.picture_options import PictureOptions
 from scenes.random_people import neutral_body
-from tools.build_open_poses import coarse
-from tools.detecting import TruePerson, View, compact, find_in_view, picture_person
+from tools.detecting import TruePerson, Window, find_in_window, pack_floats, project_person
+from tools.pose_tools import round_poses
 from utils.cameras import points_to_crops
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
-from utils.files import check_writable, lock_folder
+from utils.files import check_writable, lock_folder, write_npz
 from utils.paths import DATA, OPEN_POSES_TRAIN
-from utils.readers import read_npz, write_npz
+from utils.readers import read_npz
 from utils.rotations import rotmat_to_axis_angle
 
-QUICK = PictureOptions(320, 400, supersampling=1, sky_directions=8, main_directions=2)
-PART = 25  # people: what a run loses that is stopped
+COARSE_PICTURES = PictureOptions(320, 400, supersampling=1, sky_directions=8, main_directions=2)
 COLUMNS = ("betas", "poses", "silhouettes", "joints2d", "confidence", "true_joints2d")
 
 
@@ -57,16 +56,17 @@ class Options:
     image_size: int = 128  # side of the network's crops, pixels
     poses: Path = OPEN_POSES_TRAIN  # to draw from
     workers: int = 1  # processes
-    picture: PictureOptions = QUICK
+    picture: PictureOptions = COARSE_PICTURES
+    part_size: int = 25  # people in a part; a run that is stopped loses one part
 
     @property
     def people(self) -> BenchmarkOptions:
-        """Whom to render."""
+        """The people to render."""
         return BenchmarkOptions(self.count, self.seed, poses=self.poses, picture=self.picture)
 
 
 def main(options: Options) -> None:
-    """Observes whom no part holds yet, and puts the parts together."""
+    """Observes the people that no part holds yet, and joins the parts in one file."""
     if options.count < 1 or options.image_size < 1:
         raise InputError(
             f"--count is {options.count} and --image-size {options.image_size}; expected at least 1"
@@ -89,9 +89,9 @@ def main(options: Options) -> None:
 
 
 def check_parts(folder: Path, options: Options) -> None:
-    """Raises InputError for parts of another file; says of new ones what they are made from."""
+    """Raises InputError for parts of another file; writes down what new ones are made from."""
     made_from: dict[str, Any] = {
-        **manifest_of(options.people),
+        **make_manifest(options.people),
         "detector": options.detector,
         "image_size": options.image_size,
     }
@@ -108,8 +108,8 @@ def check_parts(folder: Path, options: Options) -> None:
 
 def build_parts(folder: Path, options: Options) -> list[Path]:
     """Makes the parts that are not there; returns the files of all, in order."""
-    starts = range(0, options.count, PART)
-    people = [range(start, min(start + PART, options.count)) for start in starts]
+    starts = range(0, options.count, options.part_size)
+    people = [range(start, min(start + options.part_size, options.count)) for start in starts]
     paths = [folder / f"people_{each.start:06d}_{each.stop:06d}.npz" for each in people]
     missing = [pair for pair in zip(paths, people, strict=True) if not pair[0].is_file()]
     done = options.count - sum(len(each) for _, each in missing)
@@ -123,10 +123,10 @@ def build_part(part: tuple[Path, range], options: Options) -> int:
     """Observes some people and writes the file of them; returns their number."""
     path, people = part
     detector = build_detector(options.detector, torch.device("cpu"))
-    views = [row for index in people for row in observe_person(index, options, detector)]
-    rows = [row for row in views if row is not None]
+    found = [row for index in people for row in observe_person(index, options, detector)]
+    rows = [row for row in found if row is not None]
     columns = {name: np.stack([row[name] for row in rows]) for name in COLUMNS} if rows else {}
-    write_npz(path, {**columns, "lost": np.int64(len(views) - len(rows))})
+    write_npz(path, {**columns, "lost": np.int64(len(found) - len(rows))})
     return len(people)
 
 
@@ -143,13 +143,13 @@ def observe_person(
         torch.from_numpy(each.astype(np.float32)) for each in (figure.cam_t, figure.camera.cam_k)
     )
     rotmats = figure.pose_rotmats.float()
-    person = picture_person(torch.from_numpy(figure.betas), rotmats, cam_t, cam_k)
+    person = project_person(torch.from_numpy(figure.betas), rotmats, cam_t, cam_k)
     truth = {
         "betas": figure.betas,
-        "poses": coarse(rotmat_to_axis_angle(rotmats).flatten().numpy()),
+        "poses": round_poses(rotmat_to_axis_angle(rotmats).flatten().numpy()),
     }
-    views = [View(mirrored, (0, 0, *image.shape[1::-1])) for mirrored in (False, True)]
-    detections = [find_in_view(detector, image, view, person) for view in views]
+    windows = [Window(mirrored, (0, 0, *image.shape[1::-1])) for mirrored in (False, True)]
+    detections = [find_in_window(detector, image, window, person) for window in windows]
     return [
         None if found is None else {**truth, **describe_detection(found, person, options)}
         for found in detections
@@ -167,9 +167,9 @@ def describe_detection(
     true_in_crop_px = points_to_crops(true_joints2d_px, seen.crops, size)
     return {
         "silhouettes": np.packbits(silhouettes[0].numpy()),
-        "joints2d": compact(joints2d_px[0].numpy() / size),
-        "confidence": compact(confidence[0].numpy()),
-        "true_joints2d": compact(true_in_crop_px[0].numpy() / size),
+        "joints2d": pack_floats(joints2d_px[0].numpy() / size),
+        "confidence": pack_floats(confidence[0].numpy()),
+        "true_joints2d": pack_floats(true_in_crop_px[0].numpy() / size),
     }
 
 

@@ -13,6 +13,8 @@ Angles are in degrees, of the left side (the right mirrors it):
 
 from dataclasses import dataclass
 
+import numpy as np
+
 # Degrees. Active ranges of healthy adults (Kapandji; AAOS), flexible ones included.
 LIMITS = {
     "hip_flexion": (-35.0, 130.0),
@@ -36,6 +38,13 @@ LIMITS = {
     "wrist_deviation": (-20.0, 30.0),
     "fingers": (0.0, 70.0),
 }
+
+
+def limit(name: str, degrees: np.ndarray) -> np.ndarray:
+    """Angles of any shape, cut off at a joint's limits."""
+    return np.clip(degrees, *LIMITS[name])
+
+
 # How a bend of the whole spine or neck is shared out among its joints.
 SPINE_SHARES = {"spine1": 0.42, "spine2": 0.32, "spine3": 0.26}
 NECK_SHARES = {"neck": 0.5, "head": 0.5}

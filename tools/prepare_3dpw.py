@@ -26,6 +26,7 @@ from data.label_files import GENDERS
 from data.threedpw import FRAMES, LABELS
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
+from utils.files import write_npz
 from utils.images import read_image, write_image
 from utils.joints import COCO17, indices_of
 from utils.paths import DATA
@@ -90,7 +91,7 @@ def main(options: Options) -> None:
     if not rows:
         raise InputError(f"{options.input}: no frame has a valid camera and enough joints")
     labels = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-    np.savez_compressed(options.output / "test" / LABELS, **labels)
+    write_npz(options.output / "test" / LABELS, labels)
     print(f"{len(rows)} people in {options.output / 'test'}")
 
 
@@ -120,12 +121,12 @@ def read_sequence(path: Path) -> Sequence:
     if missing:
         raise InputError(f"{path} has no {', '.join(missing)}; it is not a 3DPW sequence")
     try:
-        return _checked(path, _sequence_of(content))
+        return _check_sequence(path, _parse_sequence(content))
     except (TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: its arrays are not those of 3DPW: {error}") from error
 
 
-def _sequence_of(content: dict[str, Any]) -> Sequence:
+def _parse_sequence(content: dict[str, Any]) -> Sequence:
     def floats(key: str) -> list[np.ndarray]:
         return [np.asarray(value, dtype=np.float64) for value in content[key]]
 
@@ -143,7 +144,7 @@ def _sequence_of(content: dict[str, Any]) -> Sequence:
     )
 
 
-def _checked(path: Path, sequence: Sequence) -> Sequence:
+def _check_sequence(path: Path, sequence: Sequence) -> Sequence:
     count, people = len(sequence.cam_poses), len(sequence.poses)
     rows = {
         "poses": (count, 72), "betas": (10,), "trans": (count, 3), "pelvis": (count, 3),
@@ -186,15 +187,15 @@ def prepare_sequence(
             continue
         image = read_image(images / sequence.name / f"image_{frame:05d}.jpg")
         for person in people:
-            window = window_around(sequence.joints2d[person][frame], image.shape, options.margin)
+            window = find_window(sequence.joints2d[person][frame], image.shape, options.margin)
             if window is not None:
                 name = f"{sequence.name}_{person}_{frame:05d}.jpg"
                 x0, y0, x1, y1 = window
                 write_image(output / name, image[y0:y1, x0:x1], _JPEG_QUALITY)
-                yield {"imgname": name, **labels_of(sequence, person, frame, window)}
+                yield {"imgname": name, **make_labels(sequence, person, frame, window)}
 
 
-def window_around(
+def find_window(
     joints2d: np.ndarray, image_shape: tuple[int, ...], margin: float
 ) -> tuple[int, int, int, int] | None:
     """The part of a frame that shows a person: x0, y0, x1, y1, cut at the frame's border.
@@ -216,7 +217,7 @@ def window_around(
     return window if x1 > x0 and y1 > y0 else None
 
 
-def labels_of(
+def make_labels(
     sequence: Sequence, person: int, frame: int, window: tuple[int, int, int, int]
 ) -> dict[str, Any]:
     """The labels of a person in a frame, in the frame of the camera and the window's pixels."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.mocap_conversion import Recording, Sequence, convert_recording
-from tools.pose_tools import JOINT_COUNT, mirrored_poses, seen_by_cameras
+from tools.pose_tools import mirrored_poses, seen_by_cameras, write_poses
 from tools.read_acclaim import read_acclaim
 from tools.read_bvh import read_bvh
 from tools.read_gltf import read_glb
@@ -55,9 +55,9 @@ def main(options: Options) -> None:
     held_out = draw_val_sequences(len(sequences), options, generator)
     if options.val_output is not None:
         val = [sequence for k, sequence in enumerate(sequences) if k in held_out]
-        write_poses(options.val_output, val, options, generator)
+        write_sequences(options.val_output, val, options, generator)
     train = [sequence for k, sequence in enumerate(sequences) if k not in held_out]
-    write_poses(options.output, train, options, generator)
+    write_sequences(options.output, train, options, generator)
 
 
 def find_motions(folder: Path) -> list[Path]:
@@ -99,7 +99,7 @@ def draw_val_sequences(count: int, options: Options, generator: np.random.Genera
     return set(generator.permutation(count)[:held_out].tolist())
 
 
-def write_poses(
+def write_sequences(
     path: Path, sequences: list[Sequence], options: Options, generator: np.random.Generator
 ) -> None:
     """Turns sequences to cameras and writes one npz in the training format."""
@@ -111,15 +111,9 @@ def write_poses(
             if options.mirror:
                 poses.append(seen_by_cameras(mirrored_poses(sequence.poses), generator))
                 names.append([f"{name}_mirror" for name in names[-1]])
-    stacked = np.concatenate(poses).reshape(-1, 3 * JOINT_COUNT).astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        path,
-        fnames=np.concatenate(names),
-        poses=stacked,
-        shapes=np.zeros((len(stacked), 10), np.float32),
-    )
-    print(f"{path}: {len(stacked)} poses of {len(sequences)} sequences")
+    write_poses(path, np.concatenate(names), np.concatenate(poses))
+    print(f"{path}: {sum(map(len, poses))} poses of {len(sequences)} sequences")
 
 
 if __name__ == "__main__":

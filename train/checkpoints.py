@@ -1,9 +1,8 @@
 """Writes training checkpoints and takes training up again from them."""
 
-import contextlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -11,7 +10,7 @@ from models.checkpoints import check_same_body, read_checkpoint
 from models.regressor import split_estimate
 from train.trainer import Trainer
 from utils.errors import InputError
-from utils.files import check_writable
+from utils.files import check_writable, write_whole
 from utils.options import flag, flatten
 
 LAST = "last.tar"
@@ -30,21 +29,16 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        with unfinished.open("wb") as file:
+
+    def write(file: IO[bytes]) -> None:
+        try:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except (OSError, RuntimeError) as error:  # torch makes the latter of a full disk
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise InputError(
-            f"cannot write {path} ({reason}); check the folder and the space on its disk; a run "
-            "goes on after its last whole epoch with --resume"
-        ) from error
+        except RuntimeError as error:  # which torch makes of a full disk
+            raise OSError(str(error).splitlines()[0]) from error
+        file.flush()
+        os.fsync(file.fileno())
+
+    write_whole(path, write, "; a run goes on after its last whole epoch with --resume")
 
 
 def without_training_state(checkpoint: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:

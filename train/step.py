@@ -77,7 +77,7 @@ class LossOf(nn.Module):
             return target
         reduced = {
             name: target[name].mT.index_select(2, kept).mT
-            for name in ("vertices", "tpose_vertices")
+            for name in ("vertices", "vertices_tpose")
         }
         return {**target, **reduced}
 
@@ -126,7 +126,7 @@ class RoundsTrial:
             return
         self._regressor.rounds = self._trained + EXTRA_ROUNDS
         target = loss_of.compared_target(batch.target)
-        keys = ("vertices", "tpose_vertices", "joints3d")
+        keys = ("vertices", "vertices_tpose", "joints3d")
         for metrics, parameters in zip(
             self._metrics, loss_of.estimates(batch.observation), strict=True
         ):

@@ -8,6 +8,7 @@ A crop is (centre x, centre y, side) in pixels of the source image. It is cut ou
 stretching; what lies outside the source image is background. Synthesis and photos share it.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +16,8 @@ from torch import Tensor
 from utils.tensors import constant
 
 BODY_DISTANCE = 42.0  # metres, the mean of training: the perspective that the network knows
-SMALLEST_SCALE = 1e-2  # of a weak-perspective camera; one further away pictures nobody
+MIN_SCALE = 1e-2  # of a weak-perspective camera; at less, a person is smaller than a pixel
+CROP_SCALE = 1.2  # side of the crop over the longer side of the person's tight box
 
 
 def norm_to_pixels(points_norm: Tensor, size: int) -> Tensor:
@@ -26,6 +28,23 @@ def norm_to_pixels(points_norm: Tensor, size: int) -> Tensor:
 def pixels_to_norm(points_px: Tensor, size: int) -> Tensor:
     """Normalised coordinates of pixels in a square image, the inverse of `norm_to_pixels`."""
     return points_px * (2 / size) - 1
+
+
+def inside_image(
+    points_px: Tensor | np.ndarray, width: float | Tensor, height: float | Tensor
+) -> Tensor | np.ndarray:
+    """Which points lie in an image: on its left and upper edge yes, on the others no, NaN never.
+
+    Args:
+        points_px: (..., 2) pixels.
+        width: of the image, pixels; a number or a tensor of shape (...).
+        height: the same.
+
+    Returns:
+        (...) bool.
+    """
+    x, y = points_px[..., 0], points_px[..., 1]
+    return (x >= 0) & (x < width) & (y >= 0) & (y < height)
 
 
 def project_weak_perspective(points3d: Tensor, cam_wp: Tensor) -> Tensor:
@@ -87,21 +106,18 @@ def weak_perspective_to_pinhole(cam_wp: Tensor, crops: Tensor) -> tuple[Tensor, 
     It stands `BODY_DISTANCE` away and looks along the axis through the crop's centre.
 
     Args:
-        cam_wp: (B, 3) scale, tx, ty; scales below `SMALLEST_SCALE` are raised to it.
+        cam_wp: (B, 3) scale, tx, ty; scales below `MIN_SCALE` are raised to it.
         crops: (B, 3) centre x, centre y, side in pixels of the picture that the result is for.
 
     Returns:
         (B, 3) translation in metres and (B, 3, 3) intrinsics in pixels.
     """
-    scale_px = cam_wp[:, :1].clamp(min=SMALLEST_SCALE) * crops[:, 2:] / 2  # (B, 1) px per metre
+    scale_px = cam_wp[:, :1].clamp(min=MIN_SCALE) * crops[:, 2:] / 2  # (B, 1) px per metre
     focal_px = scale_px * BODY_DISTANCE
     cam_k = torch.diag_embed(torch.cat([focal_px, focal_px, torch.ones_like(focal_px)], dim=1))
     cam_k[:, :2, 2] = crops[:, :2]
     cam_t = torch.cat([cam_wp[:, 1:], torch.full_like(scale_px, BODY_DISTANCE)], dim=1)
     return cam_t, cam_k
-
-
-CROP_SCALE = 1.2  # side of the crop over the longer side of the person's tight box
 
 
 def boxes_of_points(points_px: Tensor) -> Tensor:

@@ -1,16 +1,25 @@
-"""Writing files so that they are whole or not there."""
+"""Writing files so that they are whole or not there, and the folders they go to."""
 
 import contextlib
+import io
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
+
+import numpy as np
 
 from utils.errors import InputError
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes | Callable[[IO[bytes]], None], hint: str = "") -> None:
     """Writes a file at once: what is there already stays until all of the new one is.
+
+    Args:
+        path: of the file.
+        content: its bytes, or what writes them into an open file.
+        hint: what else to do when that fails, at the end of the message.
 
     Raises:
         InputError: it cannot be written.
@@ -18,14 +27,36 @@ def write_whole(path: Path, content: bytes) -> None:
     # A short name: that of the file may be as long as names can be.
     unfinished = path.with_name(f".{os.getpid()}_{threading.get_ident()}.unfinished")
     try:
-        unfinished.write_bytes(content)
+        with unfinished.open("wb") as file:
+            content(file) if callable(content) else file.write(content)
         unfinished.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise InputError(
-            f"cannot write {path}: {error.strerror}; check the folder and the space on its disk"
+            f"cannot write {path}: {error.strerror or error}; check the folder and the space on "
+            f"its disk{hint}"
         ) from error
+
+
+def round_to_steps(values: np.ndarray, step: float, dtype: type = np.float32) -> np.ndarray:
+    """Floats as multiples of a step, a power of two, so that files of them compress well.
+
+    Args:
+        values: of any shape; what is not floats is given back as it is.
+        step: in the values' own unit.
+        dtype: of the result.
+    """
+    if values.dtype.kind != "f":
+        return values
+    return (np.round(values / step) * step).astype(dtype)
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray], compress: bool = True) -> None:
+    """Writes arrays by name as an npz; raises InputError when it cannot be written."""
+    file = io.BytesIO()
+    (np.savez_compressed if compress else np.savez)(file, **arrays)
+    write_whole(path, file.getvalue())
 
 
 def lock_folder(folder: Path) -> IO:

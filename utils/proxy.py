@@ -1,7 +1,7 @@
 """The proxy representation: what the network sees, in training and in predicting alike."""
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ REFERENCE_SIZE = 256  # pixel-valued settings are given for crops of this side a
 HEATMAP_STD = 4.0  # px at REFERENCE_SIZE
 HEATMAP_RADIUS = 8.0  # px at REFERENCE_SIZE
 PROXY_CHANNELS = 1 + len(COCO17)
+
+# How heatmaps are drawn: by `_gaussian_profiles`, or as the released code draws them.
+ProxyRule = Literal["own", "published"]
 FAR_EXPONENT = -20.0  # of a Gaussian; its value, 2e-9, is well below that at the cut, e^-2
 
 _PROXIES = BufferPool()
@@ -33,26 +36,32 @@ def make_proxy(
     joints2d_px: Tensor,
     visibility: Tensor,
     dtype: torch.dtype = torch.float32,
+    rule: ProxyRule = "own",
 ) -> Tensor:
-    """The network's input: the silhouette, then one heatmap for each of the 17 COCO joints.
+    """The published network's input: the silhouette, then a heatmap for each of the 17 COCO joints.
 
-    A heatmap is a Gaussian sampled at pixel centres: std 4 px, cut at 8 px, peak 1 (for a side of
-    256, else in proportion).
+    A heatmap is a Gaussian: std 4 px, cut at 8 px, peak 1 (for a side of 256, else in proportion).
+    The own rule samples it at pixel centres and cuts a disc out. The published rule is that of the
+    released code, and of weights that were trained with it: see `_published_profiles`.
 
     Args:
         silhouettes: (B, S, S) bool masks of the square crop.
         joints2d_px: (B, 17, 2) float32 pixels of the crop, COCO order.
-        visibility: (B, 17) bool; an invisible joint gives an empty channel, and so does a joint
-            outside the crop.
+        visibility: (B, 17) bool; an invisible joint gives an empty channel. By the own rule, so
+            does a joint outside the crop; by the published one it may lie a little outside.
         dtype: of the result, float32 or what the network computes in.
+        rule: which pixels of a heatmap have which values.
 
     Returns:
         (B, 18, S, S) in torch.channels_last memory format.
     """
     size = silhouettes.shape[-1]
-    profiles = _gaussian_profiles(joints2d_px, visibility, size)
-    # The value at the cut radius: cutting by value is cutting by distance.
-    floor = math.exp(-(HEATMAP_RADIUS**2) / (2 * HEATMAP_STD**2))
+    if rule == "published":
+        profiles, floor = _published_profiles(joints2d_px, visibility, size), 0.0
+    else:
+        profiles = _gaussian_profiles(joints2d_px, visibility, size)
+        # The value at the cut radius: cutting by value is cutting by distance.
+        floor = math.exp(-(HEATMAP_RADIUS**2) / (2 * HEATMAP_STD**2))
     if silhouettes.device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
         return _write_on_cpu(silhouettes, profiles, floor, dtype)
     if silhouettes.device.type == "cuda" and triton_problem("cuda") is None:
@@ -73,6 +82,25 @@ def _gaussian_profiles(joints2d_px: Tensor, visibility: Tensor, size: int) -> Te
     exponents = distances.square_().mul_(-1 / (2 * std**2))
     # Nothing below the cut matters, and exponentials that underflow take ten times as long.
     return exponents.clamp_(min=FAR_EXPONENT).exp_()
+
+
+def _published_profiles(joints2d_px: Tensor, visibility: Tensor, size: int) -> Tensor:
+    """(B, J, 2, S) profiles as the released code draws them, which multiply to its heatmaps.
+
+    For a side of 256 px (others in proportion): the joint is cut to whole pixels; the window from 8
+    px before to 7 px behind it holds a Gaussian of std 4 px at 16 equally spaced offsets from -8 to
+    8, so that its peak of 0.98 lies between two pixels; the image's last row and column are never
+    written; a joint counts when both of its coordinates lie above -8 and below 263.
+    """
+    radius = round(HEATMAP_RADIUS * size / REFERENCE_SIZE)
+    std = HEATMAP_STD * size / REFERENCE_SIZE
+    whole = joints2d_px.trunc()
+    drawn = visibility & ((whole > -radius) & (whole < size + radius - 1)).all(dim=-1)
+    pixels = torch.arange(size, dtype=joints2d_px.dtype, device=joints2d_px.device)
+    places = pixels - (whole[..., None] - radius)  # in the window: 0 to 2 radius - 1
+    inside = (places >= 0) & (places < 2 * radius) & (pixels < size - 1) & drawn[..., None, None]
+    offsets = places * (2 * radius / (2 * radius - 1)) - radius
+    return torch.where(inside, (offsets.square() * (-1 / (2 * std**2))).exp(), 0.0)
 
 
 def _write_anywhere(
@@ -122,9 +150,15 @@ class Observation(NamedTuple):
         """Side S of the crops, pixels."""
         return self.silhouettes.shape[-1]
 
-    def proxy(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """(B, 18, S, S) silhouette and heatmaps, channels last; see `utils.proxy.make_proxy`."""
-        return make_proxy(self.silhouettes, self.joints2d_px, self.visibility, dtype)
+    def proxy(self, dtype: torch.dtype = torch.float32, rule: ProxyRule = "own") -> Tensor:
+        """(B, 18, S, S) silhouette and heatmaps, channels last; see `make_proxy`.
+
+        Outside the crop a joint is not seen, but the published rule draws what reaches into it.
+        """
+        drawn = self.visibility
+        if rule == "published":
+            drawn = drawn | ~inside_image(self.joints2d_px, self.image_size)
+        return make_proxy(self.silhouettes, self.joints2d_px, drawn, dtype, rule)
 
     def to(self, device: torch.device) -> "Observation":
         """The same on a device."""

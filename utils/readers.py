@@ -1,6 +1,5 @@
-"""Reads the files that users bring, without running anything in them; writes whole npz files."""
+"""Reads the files that users bring, without running anything in them."""
 
-import io
 import pickle
 import zipfile
 import zlib
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from utils.errors import InputError
-from utils.files import write_whole
 
 
 def read_npz(
@@ -73,13 +71,6 @@ def read_rows(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.nd
         if found.dtype.kind not in "bfiu" or not np.isfinite(found).all():
             raise InputError(f"{path}: {name} has values that are not finite numbers")
     return rows
-
-
-def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes a compressed npz whole or not at all; raises InputError when it cannot be written."""
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    write_whole(path, file.getvalue())
 
 
 class PlainUnpickler(pickle.Unpickler):

@@ -46,6 +46,11 @@ def axis_angle_to_rotmat(axis_angle: Tensor) -> Tensor:
     return eye + sine * cross + cosine * (cross @ cross)
 
 
+def pose_to_rotmats(pose: Tensor) -> Tensor:
+    """Joint rotations of a body's pose: (..., 3 J) axis-angle, rad, to (..., J, 3, 3) matrices."""
+    return axis_angle_to_rotmat(pose.unflatten(-1, (-1, 3)))
+
+
 def rotmat_to_axis_angle(rotmats: Tensor) -> Tensor:
     """Axis-angle vectors of rotation matrices, angle in [0, pi].
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from predict.detectors.interface import Detector
-from utils.errors import InputError
+from utils.errors import InputError, Skipped
 from utils.paths import CHECKPOINTS
 
 # Imported only when asked for: detectors bring in heavy libraries, and not all are installed.
@@ -65,15 +65,15 @@ def build_detector(name: str, device: torch.device, checkpoints: Path = CHECKPOI
 
 def available_detectors(
     device: torch.device, checkpoints: Path = CHECKPOINTS
-) -> dict[str, Detector | str]:
+) -> dict[str, Detector | Skipped]:
     """Every detector by name: loaded, or in one line why it cannot be had on this machine.
 
     Weights that torchvision offers are downloaded where there is a network.
     """
-    found: dict[str, Detector | str] = {}
+    found: dict[str, Detector | Skipped] = {}
     for name in DETECTORS:
         try:
             found[name] = build_detector(name, device, checkpoints)
         except InputError as error:
-            found[name] = str(error)
+            found[name] = Skipped(name, str(error))
     return found

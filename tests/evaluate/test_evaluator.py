@@ -9,7 +9,8 @@ import trimesh
 
 from data.frames import Frame
 from evaluate.evaluator import Evaluator, Prediction
-from evaluate.true_people import TrueView, Truth
+from evaluate.sources import PhotoSource, evaluate_mean
+from evaluate.true_people import TrueBodies, TrueView
 from metrics.measurements import measure
 from models.body_model import BodyModel
 from models.checkpoints import Predictor
@@ -18,7 +19,7 @@ from predict.detectors.interface import Detection
 from predict.pipeline import place_in_photos
 from tests.evaluation_sets import photo_of, picture_of, pose_body, upright_pose, write_picture
 from utils.joints import BODY_MODEL_JOINTS, COCO17_IN_90, LSP14_IN_90, SMPL_JOINTS
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 
 CPU = torch.device("cpu")
 PELVIS = BODY_MODEL_JOINTS.index("h36m_pelvis")
@@ -30,7 +31,7 @@ class Told(torch.nn.Module):
 
     def __init__(self, pose: np.ndarray, betas: np.ndarray, cam_wp: tuple = (0.9, 0.0, 0.0)):
         super().__init__()
-        rotmats = axis_angle_to_rotmat(torch.from_numpy(pose).view(1, 24, 3))
+        rotmats = pose_to_rotmats(torch.from_numpy(pose)[None])
         self.said = BodyParameters(
             torch.tensor([cam_wp]), rotmats, torch.from_numpy(betas).float()[None]
         )
@@ -45,7 +46,7 @@ class Told(torch.nn.Module):
 
 
 def _evaluator(body, regressor, bodies=None) -> Evaluator:
-    truth = Truth(bodies or {"neutral": body}, CPU)
+    truth = TrueBodies(bodies or {"neutral": body}, CPU)
     return Evaluator(Predictor(regressor, body, 64, 1), truth, CPU)
 
 
@@ -76,7 +77,7 @@ def _measured(body, pred: tuple, true: tuple, view=None, cam_wp=(0.9, 0.0, 0.0))
     frame = Frame("a", "a", None, "neutral", true[1], true[0])
     view = view or _whole_view()
     bodies = place_in_photos(told.said, view.crops, body)
-    people = evaluator.truth.people([frame])
+    people = evaluator.truth.pose([frame])
     return evaluator.measure(Prediction(None, bodies, people, view))[0]
 
 
@@ -153,8 +154,8 @@ def test_joints_and_silhouette_of_a_shifted_camera(body_model):
     told = Told(*same, (0.9, 0.1, 0.0))
     evaluator = _evaluator(body_model, told)
     bodies = place_in_photos(told.said, view.crops, body_model)
-    prediction = Prediction(None, bodies, evaluator.truth.people([_bare(same)]), view)
-    body = evaluator.predicted_silhouettes(prediction)
+    prediction = Prediction(None, bodies, evaluator.truth.pose([_bare(same)]), view)
+    body = evaluator.render_silhouettes(prediction)
     both = body[..., :128].sum().item()
     union = 128 * 256 + body[..., 128:].sum().item()
     assert both > 1000
@@ -171,14 +172,14 @@ def _bare(person: tuple) -> Frame:
 
 def test_each_person_gets_the_body_of_their_gender():
     bodies = {gender: BodyModel.load("open", gender) for gender in ("male", "female")}
-    truth = Truth(bodies, CPU)
+    truth = TrueBodies(bodies, CPU)
     betas = np.random.default_rng(0).normal(size=(4, 10)).astype(np.float32)
     genders = ("female", "male", "female", "male")
     frames = [
         Frame("a", "a", None, gender, each, upright_pose(index))
         for index, (gender, each) in enumerate(zip(genders, betas, strict=True))
     ]
-    people = truth.people(frames)
+    people = truth.pose(frames)
     for row, frame in enumerate(frames):
         alone = pose_body(bodies[frame.gender], frame.betas, frame.pose)
         torch.testing.assert_close(people.vertices[row], alone.vertices[0])
@@ -188,7 +189,7 @@ def test_each_person_gets_the_body_of_their_gender():
         for body in people.vertices_tpose.numpy()
     ]
     expected = [1000 * mesh.volume / mesh.extents[1] ** 2 for mesh in meshes]
-    assert truth.bmis(frames, batch_size=2) == pytest.approx(expected, rel=1e-4)
+    assert truth.compute_bmis(frames, batch_size=2) == pytest.approx(expected, rel=1e-4)
 
 
 def test_true_bodies_are_measured_once(body_model, monkeypatch):
@@ -198,11 +199,11 @@ def test_true_bodies_are_measured_once(body_model, monkeypatch):
         measured.append(vertices)
         return measure(vertices, faces)
 
-    monkeypatch.setattr("metrics.size_errors.measure", counted)
-    truth = Truth({"neutral": body_model}, CPU)
+    monkeypatch.setattr("metrics.comparison.measure", counted)
+    truth = TrueBodies({"neutral": body_model}, CPU)
     frames = [_bare((upright_pose(0), np.full(10, 0.1 * row, np.float32))) for row in range(3)]
-    first = truth.people(frames).measurements
-    again = truth.people(frames[::-1]).measurements
+    first = truth.pose(frames).measurements
+    again = truth.pose(frames[::-1]).measurements
     assert torch.equal(first, again.flip(0))
     assert len(measured) == 3
     for row, vertices in enumerate(measured):
@@ -213,7 +214,7 @@ def test_only_joints_are_compared_between_meshes(body_model, licensed_set, tmp_p
     other = {"neutral": BodyModel.load("smpl", "neutral", licensed_set)}
     same = (upright_pose(0), np.zeros(10, np.float32))
     evaluator = _evaluator(body_model, Told(*same), other)
-    (outcome,) = evaluator.evaluate_photos([_frame(tmp_path, body_model)], None, 1)
+    (outcome,) = PhotoSource(evaluator, None).evaluate([_frame(tmp_path, body_model)], 1)
     assert outcome.values.keys() == {
         "mpjpe", "mpjpe_sc", "mpjpe_pa", "pose_mse", "joints2d_l2", "silhouette_iou"
     }  # fmt: skip
@@ -231,7 +232,7 @@ def test_the_datasets_own_proxies(body_model, tmp_path):
     centre = 80 + scale_px * CAM_T[:2]  # where the body's origin is
     cam_wp = (scale_px / half, *((centre - crop[:2]) / scale_px))
     evaluator = _evaluator(body_model, Told(frame.pose, frame.betas, tuple(map(float, cam_wp))))
-    (outcome,) = evaluator.evaluate_photos([frame], None, 1)
+    (outcome,) = PhotoSource(evaluator, None).evaluate([frame], 1)
     assert outcome.problem == ""
     assert outcome.values["silhouette_iou"] > 0.94
     assert outcome.values["joints2d_l2"] < 1.5  # px of 256; boxes of silhouettes are whole pixels
@@ -290,8 +291,8 @@ def test_the_right_one_of_several_people_is_taken(body_model, tmp_path):
     for boxes in ((beside, nearly), (nearly, beside)):
         seen = evaluator.see(frame, FakeDetector(*boxes))
         assert seen.detection.box.tolist() == list(nearly)
-    assert evaluator.see(frame, FakeDetector(beside)) == "somebody else found"
-    assert evaluator.see(frame, FakeDetector()) == "nobody found"
+    assert evaluator.see(frame, FakeDetector(beside)).reason == "somebody else found"
+    assert evaluator.see(frame, FakeDetector()).reason == "nobody found"
 
 
 def test_nobody_is_dropped_silently(body_model, tmp_path):
@@ -299,13 +300,13 @@ def test_nobody_is_dropped_silently(body_model, tmp_path):
     (tmp_path / "b.png").write_text("not an image")
     evaluator = _evaluator(body_model, Told(frames[0].pose, frames[0].betas))
     done = []
-    outcomes = evaluator.evaluate_photos(frames, None, 2, done.append)
+    outcomes = PhotoSource(evaluator, None).evaluate(frames, 2, done.append)
     assert done == [2, 1]
     assert [outcome.frame.name for outcome in outcomes] == ["a", "b", "c"]
     assert "b.png does not hold an image" in outcomes[1].problem
     assert outcomes[1].values == {}
     assert outcomes[0].values == pytest.approx(outcomes[2].values)
-    assert [bool(o.problem) for o in evaluator.evaluate_mean(frames, 2)] == [False, True, False]
+    assert [bool(o.problem) for o in evaluate_mean(evaluator, frames, 2)] == [False, True, False]
     for failing, problem in (
         (
             FakeDetector(failure="out of\nmemory"),
@@ -313,14 +314,14 @@ def test_nobody_is_dropped_silently(body_model, tmp_path):
         ),
         (FakeDetector(), "nobody found"),
     ):
-        assert evaluator.evaluate_photos(frames[:1], failing, 1)[0].problem == problem
+        assert PhotoSource(evaluator, failing).evaluate(frames[:1], 1)[0].problem == problem
 
 
 def test_the_mean_is_where_the_network_starts(body_model, tmp_path):
     frame = _frame(tmp_path, body_model, pose=upright_pose(0.4, 0.8))
     evaluator = _evaluator(body_model, Told(upright_pose(0), np.zeros(10, np.float32)))
-    (mean,) = evaluator.evaluate_mean([frame], 4)
-    (told,) = evaluator.evaluate_photos([frame], None, 4)  # the same answer from the network
+    (mean,) = evaluate_mean(evaluator, [frame], 4)
+    (told,) = PhotoSource(evaluator, None).evaluate([frame], 4)  # the same answer from the network
     for name in ("pve", "pve_pa", "mpjpe", "pose_mse"):
         assert mean.values[name] == pytest.approx(told.values[name], rel=1e-4)
     elbow = SMPL_JOINTS.index("left_elbow")

@@ -11,7 +11,7 @@ import pytest
 
 from data.frames import Frame
 from evaluate.evaluator import Outcome
-from evaluate.report import summarise, tables_of, worst_rows, write_frames
+from evaluate.report import find_worst, format_tables, summarise, write_frames
 
 
 def _outcome(name: str, problem: str = "", **values: float) -> Outcome:
@@ -87,11 +87,11 @@ def test_nobody_found_anywhere():
     results = {"detector": [_outcome("a", "nobody found"), _outcome("b", "nobody found")]}
     summary = summarise(results, [20.0, 30.0], seed=0)
     assert summary["sources"]["detector"]["found"] == 0
-    assert "0 of 2" in tables_of(summary)
+    assert "0 of 2" in format_tables(summary)
 
 
 def test_tables():
-    text = tables_of(summarise(_results(), BMIS, seed=0))
+    text = format_tables(summarise(_results(), BMIS, seed=0))
     first, second = text.split("\n\n")[:2]
     assert first.splitlines()[0].replace(" ", "") == "|6people|perfect|detector|"
     assert "| 6 of 6 " in first
@@ -111,7 +111,7 @@ def test_the_median_stands_below_the_mean():
     found = summary["sources"]["one"]["medians"]["mpjpe_pa"]
     assert (found["median"], found["count"]) == (3, 4)  # between 2 and 4; the mean is 25
     assert 1 <= found["low"] < 3 < found["high"] <= 93
-    rows = [line.split("|")[1:3] for line in tables_of(summary).splitlines()]
+    rows = [line.split("|")[1:3] for line in format_tables(summary).splitlines()]
     labels = [label.strip() for label, _ in rows]
     at = labels.index("MPJPE-PA (mm)")
     assert rows[at][1].startswith(" 25.0 (")
@@ -126,7 +126,7 @@ def test_a_metric_that_one_source_lacks():
     summary = summarise({"joints": joints_alone, "mesh": outcomes}, [20.0, 21, 22], seed=0)
     rows = {
         cells[0]: cells[1:]
-        for line in tables_of(summary).splitlines()
+        for line in format_tables(summary).splitlines()
         for cells in [[cell.strip() for cell in line.strip("|").split("|")]]
     }
     assert rows["MPJPE (mm)"] == ["20.0 (20.0 to 20.0)", "10.0 (10.0 to 10.0)"]
@@ -136,7 +136,7 @@ def test_a_metric_that_one_source_lacks():
 
 def test_one_table_where_everybody_was_found():
     results = {"perfect": _results()["perfect"]}
-    text = tables_of(summarise(results, BMIS, seed=0))
+    text = format_tables(summarise(results, BMIS, seed=0))
     assert "found by all" not in text
     assert "Not found" not in text
 
@@ -160,6 +160,6 @@ def test_the_worst_come_first():
         _outcome("d", pve_pa=math.nan, silhouette_iou=0.5),
         _outcome("e", pve_pa=2.0, silhouette_iou=0.1),
     ]
-    assert worst_rows(outcomes, "pve_pa", 2) == [2, 4]
-    assert worst_rows(outcomes, "silhouette_iou", 9) == [4, 0, 3, 2]
-    assert worst_rows(outcomes, "mpjpe", 2) == []
+    assert find_worst(outcomes, "pve_pa", 2) == [2, 4]
+    assert find_worst(outcomes, "silhouette_iou", 9) == [4, 0, 3, 2]
+    assert find_worst(outcomes, "mpjpe", 2) == []

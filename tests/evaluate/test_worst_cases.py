@@ -7,7 +7,7 @@ import torch
 from data.frames import Frame
 from evaluate.evaluator import Evaluator, Outcome
 from evaluate.sources import PhotoSource, ProxySource
-from evaluate.true_people import Truth
+from evaluate.true_people import TrueBodies
 from evaluate.worst_cases import (
     BOTH_COLOUR,
     CAPTION_HEIGHT,
@@ -33,7 +33,7 @@ CAM_T, FOCAL, ZERO = np.array([0.1, 0.2, 60], np.float32), 4000.0, np.zeros(10, 
 def evaluator(body_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "constant.tar"
     constant_checkpoint(path, body_model, upright_pose(0), ZERO)
-    return Evaluator(load_predictor(path, CPU), Truth({"neutral": body_model}, CPU), CPU)
+    return Evaluator(load_predictor(path, CPU), TrueBodies({"neutral": body_model}, CPU), CPU)
 
 
 def _frames(tmp_path, body) -> list[Frame]:
@@ -56,9 +56,9 @@ def test_a_sheet_of_photos(evaluator, body_model, tmp_path):
     outcomes = source.evaluate(frames, 2, lambda done: None)
     prediction, photos = source.predict(frames, [2, 0])
     torch.testing.assert_close(
-        prediction.people.pose_rotmats[0], evaluator.truth.people(frames[2:]).pose_rotmats[0]
+        prediction.people.pose_rotmats[0], evaluator.truth.pose(frames[2:]).pose_rotmats[0]
     )
-    sheet = WorstCaseDrawer(evaluator).sheet([outcomes[2], outcomes[0]], prediction, photos)
+    sheet = WorstCaseDrawer(evaluator).draw([outcomes[2], outcomes[0]], prediction, photos)
     height = CAPTION_HEIGHT + 256
     assert sheet.shape == (2 * height, 5 * 256, 3)
     assert sheet.dtype == np.uint8
@@ -66,7 +66,7 @@ def test_a_sheet_of_photos(evaluator, body_model, tmp_path):
     overlay, proxy, compared, true, pred = (row[:, 256 * i : 256 * (i + 1)] for i in range(5))
     assert (overlay == (120, 120, 120)).all(axis=-1).any()  # the photo's own grey
     assert (proxy == (200, 200, 200)).all(axis=-1).any()
-    silhouettes = evaluator.predicted_silhouettes(prediction)[0].numpy()
+    silhouettes = evaluator.render_silhouettes(prediction)[0].numpy()
     truth = prediction.view.silhouettes[0].numpy()
     for colour, where in (
         (BOTH_COLOUR, silhouettes & truth),
@@ -102,5 +102,5 @@ def test_proxies_without_photos(evaluator, body_model, tmp_path):
     again = evaluator.measure(prediction)
     assert again[0] == pytest.approx(outcomes[2].values, rel=1e-3, abs=1e-4)  # mm: noise
     assert again[1] == pytest.approx(outcomes[0].values, rel=1e-3, abs=1e-3)
-    sheet = WorstCaseDrawer(evaluator).sheet([Outcome(frames[2], again[0])] * 2, prediction, photos)
+    sheet = WorstCaseDrawer(evaluator).draw([Outcome(frames[2], again[0])] * 2, prediction, photos)
     assert (sheet[CAPTION_HEIGHT, 0] == GREY).all()

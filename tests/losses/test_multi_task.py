@@ -13,7 +13,7 @@ def random_batch(seed, batch=3, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
     shapes = {
         "vertices": (batch, 6, 3),
-        "tpose_vertices": (batch, 6, 3),
+        "vertices_tpose": (batch, 6, 3),
         "joints2d_norm": (batch, 17, 2),
         "joints3d": (batch, 14, 3),
         "pose_rotmats": (batch, 24, 3, 3),
@@ -91,18 +91,18 @@ def test_tpose_by_hand():
     criterion = MultiTaskLoss(only(tpose=3.0))
     pred = torch.tensor([[[0.0, -1, 0], [0, 1, 0]]])
     target = torch.tensor([[[-2.0, 0, 0], [2, 0, 0]]])
-    total, terms = criterion({"tpose_vertices": pred}, {"tpose_vertices": target})
+    total, terms = criterion({"vertices_tpose": pred}, {"vertices_tpose": target})
     assert terms["loss_tpose"].item() == pytest.approx(math.sqrt(8))
     assert total.item() == pytest.approx(3 * math.sqrt(8) - math.log(3), rel=1e-5)
 
 
 def test_a_scaled_and_shifted_body_has_the_same_tpose():
-    body = random_batch(10)["tpose_vertices"]
+    body = random_batch(10)["vertices_tpose"]
     criterion = MultiTaskLoss(only(tpose=1.0))
     moved = 0.7 * body + torch.tensor([1.0, -2, 3])
-    _, terms = criterion({"tpose_vertices": moved}, {"tpose_vertices": body})
+    _, terms = criterion({"vertices_tpose": moved}, {"vertices_tpose": body})
     assert terms["loss_tpose"].item() == pytest.approx(0, abs=1e-5)
-    _, terms = criterion({"tpose_vertices": moved.flip(1)}, {"tpose_vertices": body})
+    _, terms = criterion({"vertices_tpose": moved.flip(1)}, {"vertices_tpose": body})
     assert terms["loss_tpose"].item() > 0.5
 
 

@@ -61,11 +61,11 @@ def test_the_seed_decides():
     assert (one.low != other.low).all()
 
 
-def test_many_samples_are_drawn_piecewise(monkeypatch):
+def test_many_samples_are_drawn_piecewise():
     values = np.random.default_rng(5).normal(size=(50, 1))
     whole = bootstrap_means(values, resamples=100)
-    monkeypatch.setattr("metrics.bootstrap._NUMBERS_AT_ONCE", 500)
-    np.testing.assert_allclose(bootstrap_means(values, resamples=100).low, whole.low)
+    pieces = bootstrap_means(values, resamples=100, at_once=500)
+    np.testing.assert_allclose(pieces.low, whole.low)
 
 
 def test_medians_by_hand():
@@ -91,15 +91,14 @@ def test_medians_agree_with_scipy():
     assert found.high[0] == pytest.approx(expected.high, abs=0.05)
 
 
-def test_groups_of_medians_are_drawn_whole(monkeypatch):
+def test_groups_of_medians_are_drawn_whole():
     values = np.random.default_rng(7).normal(size=(30, 1))
     alone = bootstrap_medians(values)
     names = [f"{row // 3:02d}" for row in range(90)]  # sorted as the rows are
     thrice = bootstrap_medians(np.repeat(values, 3, axis=0), names)
     for one, other in zip(alone, thrice._replace(count=thrice.count / 3), strict=True):
         np.testing.assert_allclose(one, other)
-    monkeypatch.setattr("metrics.bootstrap._NUMBERS_AT_ONCE", 500)
-    np.testing.assert_array_equal(bootstrap_medians(values).low, alone.low)
+    np.testing.assert_array_equal(bootstrap_medians(values, at_once=500).low, alone.low)
 
 
 def test_nothing_and_nonsense():

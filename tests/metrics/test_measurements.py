@@ -6,7 +6,7 @@ import torch
 import trimesh
 from scipy.spatial import ConvexHull
 
-from metrics.measurements import edges_of, girths_at, measure, volume_of
+from metrics.measurements import compute_volume, find_edges, measure, measure_girths
 
 
 def _box(extents: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -26,14 +26,14 @@ def test_box():
 
 def test_volume_does_not_depend_on_winding_or_place():
     vertices, faces = _box((1.0, 1.0, 1.0))
-    assert volume_of(vertices + 7.0, faces[:, ::-1]) == pytest.approx(1.0)
+    assert compute_volume(vertices + 7.0, faces[:, ::-1]) == pytest.approx(1.0)
 
 
 def test_girth_spans_hollows_as_a_tape_does():
     vertices, faces = _box((0.2, 1.0, 0.2))
     both = np.concatenate([vertices + offset for offset in np.array([[-0.4, 0, 0], [0.4, 0, 0]])])
-    legs = edges_of(np.concatenate([faces, faces + len(vertices)]))
-    assert girths_at(both, legs, np.array([0.0, 0.6])) == pytest.approx([2 * (1.0 + 0.2), 0])
+    legs = find_edges(np.concatenate([faces, faces + len(vertices)]))
+    assert measure_girths(both, legs, np.array([0.0, 0.6])) == pytest.approx([2 * (1.0 + 0.2), 0])
 
 
 def test_girths_are_perimeters_of_convex_hulls(body_model):
@@ -46,7 +46,7 @@ def test_girths_are_perimeters_of_convex_hulls(body_model):
         ConvexHull(mesh.section([0, 1, 0], [0, level, 0]).vertices[:, [0, 2]]).area
         for level in levels
     ]
-    assert girths_at(vertices, edges_of(faces), levels) == pytest.approx(expected, abs=1e-7)
+    assert measure_girths(vertices, find_edges(faces), levels) == pytest.approx(expected, abs=1e-7)
 
 
 def _with_arms(underside: float) -> tuple[np.ndarray, np.ndarray]:
@@ -90,7 +90,7 @@ def test_a_larger_body_has_larger_girths(body_model):
 
 def test_every_edge_counts_once():
     _, faces = _box((1.0, 1.0, 1.0))
-    edges = edges_of(faces)
+    edges = find_edges(faces)
     # 12 edges of the cube and a diagonal on each of its 6 sides.
     assert len({tuple(edge) for edge in edges.tolist()}) == len(edges) == 18
 

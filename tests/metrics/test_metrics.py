@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from metrics.metrics import Metrics
+from metrics.metrics import Metrics, silhouette_iou
 
 ALL = {
     *("pve", "pve_sc", "pve_pa", "pve_t", "pve_t_sc", "mpjpe", "mpjpe_sc", "mpjpe_pa"),
@@ -22,7 +22,7 @@ def random_batch(seed, batch=5):
     generator = torch.Generator().manual_seed(seed)
     return {
         "vertices": random_points(seed, batch, 50),
-        "tpose_vertices": random_points(seed + 1, batch, 50),
+        "vertices_tpose": random_points(seed + 1, batch, 50),
         "joints3d": random_points(seed + 2, batch, 14),
         "pose_rotmats": torch.randn(batch, 24, 3, 3, generator=generator),
         "betas": torch.randn(batch, 10, generator=generator),
@@ -42,7 +42,7 @@ def test_distances_by_hand():
         assert values[prefix].item() == pytest.approx(5000)
         assert values[prefix + "_sc"].item() == pytest.approx(0, abs=1e-3)
         assert values[prefix + "_pa"].item() == pytest.approx(0, abs=1e-3)
-    values = Metrics().update({"tpose_vertices": 2 * target}, {"tpose_vertices": target})
+    values = Metrics().update({"vertices_tpose": 2 * target}, {"vertices_tpose": target})
     assert set(values) == {"pve_t", "pve_t_sc"}
     assert values["pve_t"].item() == pytest.approx(500)  # off by 0 and by 1 m
     assert values["pve_t_sc"].item() == pytest.approx(0, abs=1e-3)
@@ -106,6 +106,18 @@ def test_silhouette_iou_by_hand():
     pred[2, 0, 0] = True
     values = Metrics().update({"silhouettes": pred}, {"silhouettes": target})["silhouette_iou"]
     assert values.tolist() == [0.25, 1, 0]
+
+
+def test_pixels_that_do_not_count():
+    predicted = torch.tensor([[[True, True], [False, False]]])
+    detected = torch.tensor([[[True, False], [True, False]]])
+    everything, left = torch.ones(1, 2, 2, dtype=torch.bool), torch.tensor([[[True, False]] * 2])
+    assert silhouette_iou(predicted, detected, everything).item() == pytest.approx(1 / 3)
+    assert silhouette_iou(predicted, detected, left).item() == pytest.approx(1 / 2)
+    assert silhouette_iou(predicted, detected, ~left).item() == 0
+    assert silhouette_iou(~everything, ~everything, everything).item() == 1
+    masks = {"silhouettes": predicted}, {"silhouettes": detected, "counted": left}
+    assert Metrics().update(*masks)["silhouette_iou"].item() == pytest.approx(1 / 2)
 
 
 def test_batches_weigh_by_their_size():

@@ -104,10 +104,10 @@ def test_a_reduced_body_has_the_vertices_and_all_joints_of_the_whole(gradients, 
     assert found.joints3d.shape == (3, len(BODY_MODEL_JOINTS), 3)
     exact = {"atol": 2e-6, "rtol": 0}  # but for the order in which products are added
     torch.testing.assert_close(found.vertices, expected.vertices[:, kept], **exact)
-    torch.testing.assert_close(found.tpose_vertices, expected.tpose_vertices[:, kept], **exact)
+    torch.testing.assert_close(found.vertices_tpose, expected.vertices_tpose[:, kept], **exact)
     torch.testing.assert_close(found.joints3d, expected.joints3d, **exact)
     assert torch.equal(found.bone_transforms, expected.bone_transforms)
-    torch.testing.assert_close(reduced.tpose(betas), found.tpose_vertices, **exact)
+    torch.testing.assert_close(reduced.tpose(betas), found.vertices_tpose, **exact)
     if gradients:
         gradient, wanted = (
             torch.autograd.grad(body.joints3d.square().sum(), betas)[0]

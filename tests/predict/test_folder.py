@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from data.truth import TruthComparer
 from models.body_model import BodyModel
 from models.checkpoints import Predictor
 from predict import pictures
@@ -17,6 +16,7 @@ from predict.detectors.interface import Detection
 from predict.folder import FolderPredictor
 from predict.people import BodyPredictor, Photo
 from predict.results import ResultWriter
+from predict.truth_errors import TruthComparer
 from tests.networks import NETWORKS, random_network
 from utils.errors import InputError
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from metrics.metrics import silhouette_iou
 from models.body_model import BodyModel
 from models.regressor import BodyParameters
 from predict.detectors.interface import Detection
@@ -12,7 +13,6 @@ from predict.pipeline import (
     observe_people,
     place_in_photos,
     predict_bodies,
-    silhouette_iou,
 )
 from renderers.rasteriser import Rasteriser
 from renderers.silhouettes import regressed_silhouettes
@@ -137,13 +137,3 @@ def test_a_camera_that_shrinks_the_body_to_nothing_is_survived(body_model):
     bodies = place_in_photos(parameters, torch.tensor([[50.0, 50, 100]]), body_model)
     assert all(value.isfinite().all() for value in bodies)
     assert bodies.cam_wp[0, 0] > 0
-
-
-def test_iou_by_hand():
-    predicted = torch.tensor([[[True, True], [False, False]]])
-    detected = torch.tensor([[[True, False], [True, False]]])
-    everything, left = torch.ones(1, 2, 2, dtype=torch.bool), torch.tensor([[[True, False]] * 2])
-    assert silhouette_iou(predicted, detected, everything).item() == pytest.approx(1 / 3)
-    assert silhouette_iou(predicted, detected, left).item() == pytest.approx(1 / 2)
-    assert silhouette_iou(predicted, detected, ~left).item() == 0
-    assert silhouette_iou(~everything, ~everything, everything).item() == 1

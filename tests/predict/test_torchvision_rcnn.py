@@ -217,4 +217,4 @@ def test_detectors_that_cannot_be_had_say_why(tmp_path, monkeypatch):
     )  # fmt: skip
     found = available_detectors(CPU, tmp_path)
     assert found["fake"] == "a detector"
-    assert "no network" in found["maskrcnn"]
+    assert "no network" in found["maskrcnn"].reason

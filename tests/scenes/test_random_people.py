@@ -9,10 +9,10 @@ import torch
 from data.pose_dataset import load_poses
 from renderers.rasteriser import Rasteriser
 from scenes.people import Clothes
+from scenes.photograph import CAMERA_HEIGHT
 from scenes.picture_options import PictureOptions
 from scenes.random_people import draw_scene, neutral_body, photograph_scene, stood_up
 from tests.evaluation_sets import upright_pose
-from tools.build_demo import CAMERA_HEIGHT
 from utils.joints import PARTS, SMPL_JOINTS
 from utils.paths import OPEN_POSES_VAL
 from utils.rotations import axis_angle_to_rotmat

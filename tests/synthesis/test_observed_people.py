@@ -92,7 +92,7 @@ def test_a_mirrored_target_is_the_mirrored_body(observed, body_model):
     expected = straight.target["joints3d"][:, LSP14_SWAP] * reflection
     torch.testing.assert_close(mirror.target["joints3d"], expected, atol=1e-4, rtol=0)
     # The mesh is symmetric: its mirror image has the same extent, with left and right exchanged.
-    for name in ("vertices", "tpose_vertices"):
+    for name in ("vertices", "vertices_tpose"):
         vertices = straight.target[name] * reflection
         for extreme in (torch.amin, torch.amax):
             found = extreme(mirror.target[name], 1)

@@ -18,7 +18,7 @@ from utils.cameras import project_perspective
 from utils.images import find_images, read_image
 from utils.joints import COCO17_IN_90, PARTS
 from utils.paths import DEMO
-from utils.rotations import axis_angle_to_rotmat
+from utils.rotations import pose_to_rotmats
 
 LARGEST_FILE = 300_000  # bytes
 
@@ -45,7 +45,7 @@ def test_the_detector_finds_the_person_where_the_truth_says(person, detector):
     assert truth.body_hash == body.identity["hash"], "rebuild: python -m tools.build_demo"
     (detection,) = detector.detect(image)
 
-    rotmats = axis_angle_to_rotmat(truth.pose.unflatten(0, (24, 3)))[None]
+    rotmats = pose_to_rotmats(truth.pose)[None]
     output = body(truth.betas[None], rotmats)
     rasteriser = Rasteriser(body.faces, body.face_parts, image_size=image.shape[:2])
     vertices_cam = output.vertices + truth.cam_t

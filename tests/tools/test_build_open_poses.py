@@ -13,7 +13,6 @@ from tools.build_open_poses import (
     CLIP_WIDTH,
     FLOOR_CLIPS,
     Options,
-    coarse,
     main,
     named_samples,
     read_clip,
@@ -26,6 +25,7 @@ from tools.pose_tools import (
     global_from_local,
     joint_positions,
     rotation_about,
+    round_poses,
 )
 from utils.errors import InputError
 from utils.paths import OPEN_POSES_TRAIN, OPEN_POSES_VAL
@@ -130,7 +130,7 @@ def test_build_is_deterministic_and_loads(tmp_path):
     for split, sampled in (("train", 30), ("val", 20)):
         first = load_poses(tmp_path / "a" / f"open_poses_{split}.npz")
         again = load_poses(tmp_path / "b" / f"open_poses_{split}.npz")
-        np.testing.assert_allclose(first.poses, again.poses, atol=1e-3)  # two steps of `coarse`
+        np.testing.assert_allclose(first.poses, again.poses, atol=1e-3)  # two steps
         assert np.char.startswith(first.fnames, "sampler/").sum() == sampled
         held_out = np.char.startswith(first.fnames, "clip/kick")
         assert held_out.any() == (split == "val")
@@ -193,7 +193,8 @@ def test_committed_validation_poses_are_what_the_script_makes():
     generator = np.random.default_rng((options.seed + 1, 1))
     names, poses = named_samples(generator, options.val_sampled)
     np.testing.assert_array_equal(names, committed.fnames[sampled])
-    made = coarse(poses[:, 1:]).reshape(len(poses), -1)  # without the roots, which cameras turned
+    # Without the roots, which cameras turned.
+    made = round_poses(poses[:, 1:]).reshape(len(poses), -1)
     np.testing.assert_allclose(made, committed.poses[sampled, 3:], atol=1e-3)
 
 
@@ -202,7 +203,7 @@ def test_missing_clips(tmp_path):
         main(Options(tmp_path, tmp_path))
 
 
-def test_coarse_steps_stay_below_a_twentieth_of_a_degree():
+def test_rounding_changes_poses_by_less_than_a_twentieth_of_a_degree():
     values = np.random.default_rng(0).uniform(-np.pi, np.pi, 1000)
-    assert np.degrees(np.abs(coarse(values) - values).max()) < 0.05
-    assert coarse(values).dtype == np.float32
+    assert np.degrees(np.abs(round_poses(values) - values).max()) < 0.05
+    assert round_poses(values).dtype == np.float32

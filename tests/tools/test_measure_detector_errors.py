@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-import tools.detecting
 import tools.measure_detector_errors as script
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
@@ -91,9 +90,8 @@ def test_a_missing_piece_is_a_deep_bump_at_its_joint():
 
 def test_the_file_can_be_drawn_from(tmp_path, small_pictures, monkeypatch):
     monkeypatch.setattr(script, "build_detector", lambda *_: _Detector())
-    monkeypatch.setattr(tools.detecting, "LEAST_OVERLAP", 0.0)
     options = script.Options(
-        tmp_path / "errors.npz", tmp_path / "photos", count=2, picture=small_pictures
+        tmp_path / "errors.npz", tmp_path / "photos", 2, picture=small_pictures, min_iou=0.0
     )
     script.main(options)
     with np.load(tmp_path / "errors.npz") as content:

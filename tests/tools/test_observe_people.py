@@ -69,8 +69,8 @@ def test_what_is_kept(options, detector):
     assert len(observed) == 4
 
 
-def test_a_stopped_run_goes_on_with_what_is_missing(options, detector, monkeypatch, capsys):
-    monkeypatch.setattr(script, "PART", 1)
+def test_a_stopped_run_goes_on_with_what_is_missing(options, detector, capsys):
+    options = replace(options, part_size=1)
     script.main(options)
     expected, parts = _contents(options.output), options.output.with_name("people_parts")
     options.output.unlink()
@@ -100,6 +100,6 @@ def test_who_is_not_found_is_left_out(options, monkeypatch, capsys):
     monkeypatch.setattr(script, "build_detector", lambda *_: _Detector(misses=True))
     script.main(options)
     assert "2 observations, 2 times nobody was found" in capsys.readouterr().out
-    monkeypatch.setattr(script, "find_in_view", lambda *_: None)
+    monkeypatch.setattr(script, "find_in_window", lambda *_: None)
     with pytest.raises(InputError, match="mediapipe finds none of the 2 people"):
         script.main(replace(options, output=options.output.with_name("none.npz")))

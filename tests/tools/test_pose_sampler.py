@@ -5,16 +5,14 @@ import pytest
 
 from tools.compare_poses import anatomical_angles
 from tools.penetration import self_penetrating
-from tools.pose_sampler import (
-    add_shin_lean,
+from tools.pose_arms import (
     arm_from_angles,
     arm_within_limits,
-    balancing_turn,
     natural_upper_arm,
-    sample_poses,
     two_bones,
     upper_arm_angles,
 )
+from tools.pose_sampler import add_shin_lean, balancing_turn, sample_poses
 from tools.pose_tables import ARMS, LIMITS, STANCES, USUAL_ARMS, ArmTarget
 from tools.pose_tools import JOINT, global_from_local, rotation_about, to_rotmats
 

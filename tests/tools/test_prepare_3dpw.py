@@ -13,9 +13,9 @@ from tools.prepare_3dpw import (
     COCO17_IN_18,
     OPENPOSE18,
     Options,
+    find_window,
     main,
     read_sequence,
-    window_around,
 )
 from utils.cameras import project_perspective
 from utils.errors import InputError
@@ -82,10 +82,10 @@ def test_the_window_by_hand():
     joints2d = np.zeros((17, 3))
     joints2d[:2] = [[60, 40, 1], [90, 100, 1]]  # the rest was not seen
     # Centre (75, 70), longer side 60, margin 0.5: 45 to each side.
-    assert window_around(joints2d, (200, 200, 3), 0.5) == (30, 25, 120, 115)
-    assert window_around(joints2d, (80, 100, 3), 0.5) == (30, 25, 100, 80)
+    assert find_window(joints2d, (200, 200, 3), 0.5) == (30, 25, 120, 115)
+    assert find_window(joints2d, (80, 100, 3), 0.5) == (30, 25, 100, 80)
     joints2d[:2, 0] += 500
-    assert window_around(joints2d, (80, 100, 3), 0.5) is None
+    assert find_window(joints2d, (80, 100, 3), 0.5) is None
 
 
 def _rewrite(source, licensed_set, change) -> None:

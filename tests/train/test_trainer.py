@@ -80,7 +80,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(torch, "save", disk_full)
-    with pytest.raises(InputError, match=r"cannot write .*last\.tar .*(No space|unexpected pos)"):
+    with pytest.raises(InputError, match=r"cannot write .*last\.tar: (No space|unexpected pos)"):
         save_atomically({"epoch": 2}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert [each.name for each in tmp_path.iterdir()] == [LAST]
@@ -366,6 +366,6 @@ def test_the_loss_of_few_vertices_is_that_of_the_same_vertices_of_the_whole(body
     parameters = trainer.regressor(observation)
     found = loss_of.compared_body(parameters)
     whole = regressed_body(parameters, body_model, 32)
-    for name in ("vertices", "tpose_vertices"):
+    for name in ("vertices", "vertices_tpose"):
         torch.testing.assert_close(found[name], whole[name][:, kept], atol=1e-5, rtol=0)
     torch.testing.assert_close(found["joints3d"], whole["joints3d"], atol=1e-5, rtol=0)

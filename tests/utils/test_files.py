@@ -1,13 +1,12 @@
 """Files that are whole or not there."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from utils.errors import InputError
-from utils.files import check_writable, lock_folder, write_whole
+from utils.files import check_writable, lock_folder, write_npz, write_whole
 from utils.images import read_image, write_image
 
 
@@ -18,18 +17,28 @@ def test_a_file_is_written_and_nothing_beside_it(tmp_path):
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
-def test_what_was_there_survives_a_failure(tmp_path, monkeypatch):
+def test_what_was_there_survives_a_failure(tmp_path):
     write_whole(tmp_path / "a.bin", b"old")
 
-    def disk_full(path, content):
-        path.open("wb").write(content[:1])
+    def fill_disk(file):
+        file.write(b"n")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", disk_full)
-    with pytest.raises(InputError, match=r"a\.bin: No space left on device"):
-        write_whole(tmp_path / "a.bin", b"new")
+    with pytest.raises(InputError, match=r"a\.bin: No space left on device; .* its disk; wait$"):
+        write_whole(tmp_path / "a.bin", fill_disk, "; wait")
     assert (tmp_path / "a.bin").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_arrays_are_written_by_name(tmp_path, compress):
+    path = tmp_path / "a.npz"
+    write_npz(path, {"zeros": np.zeros(1000), "one": np.int64(1)}, compress)
+    with np.load(path) as content:
+        assert set(content.files) == {"zeros", "one"}
+        assert (content["zeros"] == np.zeros(1000)).all()
+    assert (path.stat().st_size < 8000) == compress
+    assert os.listdir(tmp_path) == ["a.npz"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX alone")

@@ -45,6 +45,7 @@ from tools.open_body.topology import (
     mirror_faces,
     mirror_vertices,
 )
+from utils.files import round_to_steps, write_npz
 from utils.joints import SMPL_PARENTS
 from utils.paths import OPEN_BODY
 
@@ -99,13 +100,7 @@ def gender_population(options: Options, gender: str) -> Population:
 
 def save(path: Path, **arrays: np.ndarray) -> None:
     """Write a compressed npz; float arrays are rounded to GRID and stored as float32."""
-    rounded = {
-        name: (np.round(array / GRID) * GRID).astype(np.float32)
-        if np.issubdtype(array.dtype, np.floating)
-        else array
-        for name, array in arrays.items()
-    }
-    np.savez_compressed(path, **rounded)
+    write_npz(path, {name: round_to_steps(array, GRID) for name, array in arrays.items()})
 
 
 def save_body(

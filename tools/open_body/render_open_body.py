@@ -14,6 +14,7 @@ import tyro
 from tools.open_body.measure_open_body import OpenBody
 from tools.open_body.poses import NAMED, named_pose, to_rotmats
 from tools.open_body.shapes import DENSITY, stature
+from utils.files import write_whole
 from utils.paths import OPEN_BODY
 
 SKIN = (0.75, 0.70, 0.68, 1.0)
@@ -125,7 +126,8 @@ def main(options: Pictures) -> None:
         "poses.png": sheet(pose_cells(body, paint, options), len(NAMED)),
     }
     for name, picture in pictures.items():
-        cv2.imwrite(str(options.folder / name), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        _, encoded = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        write_whole(options.folder / name, encoded.tobytes())
 
 
 if __name__ == "__main__":

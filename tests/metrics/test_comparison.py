@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from metrics.comparison import measure_people, size_errors
 from metrics.measurements import Measurements, measure
-from metrics.size_errors import measure_people, size_errors
 
 
 def test_by_hand():

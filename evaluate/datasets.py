@@ -1,0 +1,92 @@
+"""The datasets of an evaluation: their frames, and the bodies that their truth is given for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data.frames import Frame
+from data.ssp3d import load_ssp3d
+from data.threedpw import load_threedpw
+from data.truth import read_truth, truth_path
+from evaluate.open_benchmark import BenchmarkOptions, build_benchmark, count_missing
+from models.body_model import BodyModel
+from scenes.random_people import neutral_body
+from utils.errors import InputError
+from utils.paths import DATA
+
+OPEN_BENCHMARK = DATA / "open_benchmark"
+
+
+def load_frames(
+    dataset: str, path: Path | None, people: BenchmarkOptions, workers: int
+) -> list[Frame]:
+    """A dataset, every file of it checked.
+
+    Args:
+        dataset: open, ssp3d or 3dpw.
+        path: of its folder; None, for the open benchmark alone, is `OPEN_BENCHMARK`.
+        people: of the open benchmark; those that are not there yet are rendered.
+        workers: processes that render.
+
+    Raises:
+        InputError: a file is missing, or is not as it should be.
+    """
+    if dataset == "open":
+        return _load_open_benchmark(path or OPEN_BENCHMARK, people, workers)
+    if not path.is_dir():
+        raise InputError(f"no folder {path}; data/README.md says what it should hold")
+    return {"ssp3d": load_ssp3d, "3dpw": load_threedpw}[dataset](path)
+
+
+def _load_open_benchmark(folder: Path, people: BenchmarkOptions, workers: int) -> list[Frame]:
+    missing = count_missing(folder, people)
+    if missing:
+        print(f"rendering {missing} people into {folder}; they are kept for the next time")
+    with tqdm(total=missing, unit="person", disable=None if missing else True) as progress:
+        photos = build_benchmark(folder, people, workers, progress.update)
+    return [_load_open_frame(photo) for photo in photos]
+
+
+def _load_open_frame(photo: Path) -> Frame:
+    truth, body_hash = read_truth(truth_path(photo)), neutral_body().identity["hash"]
+    if truth.body_hash != body_hash:
+        raise InputError(
+            f"{truth_path(photo)} is of the body {truth.body_hash}, but the open body here is "
+            f"{body_hash}; delete {photo.parent} to have it made again"
+        )
+    numbers = {name: getattr(truth, name).numpy() for name in ("betas", "pose", "cam_t", "cam_k")}
+    return Frame(photo.name, photo.name, photo, truth.gender, **numbers)
+
+
+def check_own_proxies(path: Path, frame: Frame) -> None:
+    """Raises InputError when the dataset at `path` has no silhouettes and joints of its own."""
+    bare = frame.silhouette is None and frame.cam_k is None
+    if bare or frame.joints2d_px is None:
+        raise InputError(
+            f"{path} has no joints2d, cam_t and cam_k of its own for --silh_from dataset; "
+            "make it with tools/prepare_3dpw.py, or name a detector"
+        )
+
+
+def load_true_bodies(
+    dataset: str, frames: Sequence[Frame], additional: Path
+) -> dict[str, BodyModel]:
+    """The bodies that the frames' truth is given for, by gender.
+
+    Args:
+        dataset: open, ssp3d or 3dpw.
+        frames: of the dataset.
+        additional: folder with the body-model files.
+
+    Raises:
+        InputError: one of the bodies is not there.
+    """
+    name = "open" if dataset == "open" else "smpl"
+    genders = sorted({frame.gender for frame in frames})
+    try:
+        return {gender: BodyModel.load(name, gender, additional) for gender in genders}
+    except InputError as error:
+        raise InputError(
+            f"--dataset {dataset} is labelled with {' and '.join(genders)} SMPL bodies: {error}"
+        ) from error

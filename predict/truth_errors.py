@@ -1,0 +1,111 @@
+"""Errors of a prediction where the truth lies beside the photo, as with the images in demo/."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.truth import Truth, read_truth, truth_path
+from metrics.comparison import compare_people, measure_people
+from metrics.measurements import Measurements
+from models.body_model import BodyModel
+from renderers.rasteriser import Rasteriser
+from utils.cameras import crop_intrinsics
+from utils.errors import InputError
+from utils.rotations import pose_to_rotmats
+
+log = logging.getLogger(__name__)
+
+_WEIGHT = Measurements._fields.index("weight_kg")
+_PRINTED = {
+    "PVE-T-SC (mm)": "pve_t_sc",
+    "PVE-PA (mm)": "pve_pa",
+    "MPJPE-PA (mm)": "mpjpe_pa",
+    "silhouette IoU": "silhouette_iou",
+    "height error (cm)": "height_error",
+    "weight error (kg)": "weight_error",
+}
+
+
+class TruthComparer:
+    """Compares predictions with true parameters, on the CPU and one person at a time.
+
+    Args:
+        faces: (F, 3) of the body that predicts.
+        face_parts: (F,) its labels.
+        size: side S of the crop in which silhouettes are compared, pixels.
+    """
+
+    def __init__(self, faces: Tensor, face_parts: Tensor, size: int) -> None:
+        self._faces = faces.cpu()
+        self._rasteriser = Rasteriser(self._faces, face_parts.cpu(), image_size=size)
+        self._size = size
+        self._bodies: dict[tuple[str, str], BodyModel] = {}
+
+    def errors_beside(self, photo: Path, person: dict[str, np.ndarray]) -> dict[str, float] | None:
+        """Errors of a prediction by name with unit, where its truth lies beside the photo.
+
+        Args:
+            photo: the image file.
+            person: arrays of `predict.pipeline.Bodies.person`.
+
+        Returns:
+            None where there is no truth, or none that can be used, which is logged.
+        """
+        path = truth_path(photo)
+        try:
+            if not path.is_file():
+                return None
+            pred, target = self.pair_with(person, read_truth(path))
+        except (InputError, OSError) as error:
+            log.warning("%s is not compared with its truth: %s", photo.name, error)
+            return None
+        weights = [each["measurements"][:, _WEIGHT] for each in (pred, target)]
+        errors = {**compare_people(pred, target), "weight_error": (weights[0] - weights[1]).abs()}
+        return {label: errors[name].item() for label, name in _PRINTED.items()}
+
+    @torch.inference_mode()
+    def pair_with(
+        self, person: dict[str, np.ndarray], truth: Truth
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Prediction and truth as `metrics.comparison.compare_people` takes them.
+
+        Args:
+            person: arrays of `predict.pipeline.Bodies.person`.
+            truth: of the same photo.
+
+        Raises:
+            InputError: the truth is of a body that is not here or has another mesh.
+        """
+        predicted = {name: torch.from_numpy(value)[None] for name, value in person.items()}
+        body = self._load_body(truth)(truth.betas[None], pose_to_rotmats(truth.pose)[None])
+        true = {**body._asdict(), "cam_t": truth.cam_t[None], "cam_k": truth.cam_k[None]}
+        crops = predicted["crops"]
+        return self._describe(predicted, crops), self._describe(true, crops)
+
+    def _describe(self, person: dict[str, Tensor], crops: Tensor) -> dict[str, Tensor]:
+        vertices_cam = person["vertices"] + person["cam_t"][:, None]
+        crop_k = crop_intrinsics(person["cam_k"], crops, self._size)
+        return {
+            **{name: person[name] for name in ("vertices", "vertices_tpose", "joints3d")},
+            "measurements": measure_people(person["vertices_tpose"], self._faces),
+            "silhouettes": self._rasteriser.part_segmentation(vertices_cam, crop_k) > 0,
+        }
+
+    def _load_body(self, truth: Truth) -> BodyModel:
+        key = (truth.body, truth.gender)
+        if key not in self._bodies:
+            self._bodies[key] = BodyModel.load(*key).eval()
+        body = self._bodies[key]
+        if body.identity["hash"] != truth.body_hash:
+            raise InputError(
+                f"the truth is of another version of the body {truth.body}/{truth.gender} "
+                f"({truth.body_hash}) than the one here ({body.identity['hash']})"
+            )
+        if not torch.equal(body.faces, self._faces):
+            raise InputError(
+                f"the truth's body {truth.body} has another mesh than the prediction's"
+            )
+        return body
