@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.metrics import intersection_over_union
+from metrics.metrics import silhouette_iou
 from models.body_model import read_mean_parameters
 from predict.detectors.interface import Detection
 from predict.pipeline import observe_people
@@ -154,7 +154,7 @@ def test_predicting_makes_the_observation_that_training_makes(synthesiser):
         assert found.shape == expected.shape
     assert torch.equal(predicted.confidence, trained.observation.confidence)
     # A pixel of the crop spans seven of the photo: outlines differ by fractions of a pixel.
-    ious = intersection_over_union(predicted.silhouettes, trained.observation.silhouettes)
+    ious = silhouette_iou(predicted.silhouettes, trained.observation.silhouettes)
     assert ious.min() > 0.985
     # The crop is set around the silhouette there, around the vertices here.
     torch.testing.assert_close(
