@@ -35,7 +35,7 @@ from utils.command_line import parse_options, run_script
 from utils.devices import choose_device
 from utils.options import Count, check_ranges, storable
 from utils.paths import EXPERIMENTS
-from utils.processes import Ranks, joined_ranks
+from utils.processes import ALONE, Ranks, joined_ranks
 
 DRY_RUN_STEPS = 20
 DRY_RUN_POSES = 64
@@ -120,7 +120,7 @@ def train(options: Options, device: torch.device, ranks: Ranks) -> None:
     say(ranks, f"done; the best epoch was {trainer.best_epoch}; see {options.output}")
 
 
-def build_trainer(options: Options, device: torch.device, ranks: Ranks) -> Trainer:
+def build_trainer(options: Options, device: torch.device, ranks: Ranks = ALONE) -> Trainer:
     """Body model, network, synthesis and loss, put together."""
     body_model = BodyModel.load(options.model.body, options.model.gender)
     mean = read_mean_parameters(options.model.body)
