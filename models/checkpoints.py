@@ -19,10 +19,10 @@ from models.networks import (
     parse_network_options,
 )
 from models.refinement import CHANGE_DIMS, Refiner
-from models.regressor import RESNET_LAYERS
+from models.regressor import CHANNELS
 from utils.errors import InputError
 from utils.paths import ADDITIONAL
-from utils.proxy import REFERENCE_SIZE
+from utils.proxy import PROXY_CHANNELS, REFERENCE_SIZE
 
 ERROR_COVARIANCE = "error_covariance"  # a checkpoint's key, of what `models.refinement` needs
 
@@ -112,7 +112,8 @@ def load_regressor(
 def read_network_options(checkpoint: dict[str, Any], path: Path) -> NetworkOptions:
     """What network a checkpoint holds: as its options say, or guessed where it has none.
 
-    Checkpoints of the released code have no options; the shapes of their weights tell the layers.
+    Checkpoints of the released code have no options: the shapes of their weights tell the layers
+    and the channels, and their heatmaps are the released ones.
 
     Raises:
         InputError: the options cannot be read, or the weights are not a STRAPS regressor's.
@@ -123,12 +124,19 @@ def read_network_options(checkpoint: dict[str, Any], path: Path) -> NetworkOptio
             return parse_network_options(options)
         except ValueError as error:
             raise InputError(f"{path} has options that fit no network: {error}") from error
-    first = select_weights(checkpoint).get("ief_module.fc1.weight")
     by_features = {512 + PARAMETER_DIMS: 18, 2048 + PARAMETER_DIMS: 50}
-    layers = by_features.get(first.shape[1]) if first is not None and first.ndim == 2 else None
-    if layers not in RESNET_LAYERS:
+    by_channels = {len(range(PROXY_CHANNELS)[seen]): name for name, seen in CHANNELS.items()}
+    weights = select_weights(checkpoint)
+    layers = by_features.get(_second_size(weights.get("ief_module.fc1.weight")))
+    params_from = by_channels.get(_second_size(weights.get("image_encoder.conv1.weight")))
+    if layers is None or params_from is None:
         raise InputError(f"{path} does not hold a STRAPS regressor with a ResNet-18 or ResNet-50")
-    return NetworkOptions(resnet_layers=layers)
+    return NetworkOptions(resnet_layers=layers, proxy="published", params_from=params_from)
+
+
+def _second_size(weight: Any) -> int | None:
+    """How many numbers a layer takes, by its weight; None where there is no such layer."""
+    return weight.shape[1] if isinstance(weight, torch.Tensor) and weight.ndim >= 2 else None
 
 
 def load_predictor(

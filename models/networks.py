@@ -5,8 +5,9 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from models.body_model import BodyModel, MeanParameters
 from models.feedback import FeedbackOptions, FeedbackRegressor
-from models.regressor import IEF_ITERATIONS, Regressor
+from models.regressor import IEF_ITERATIONS, ParamsFrom, Regressor
 from utils.options import OneOrMore
+from utils.proxy import ProxyRule
 
 Network = Regressor | FeedbackRegressor
 
@@ -18,6 +19,8 @@ class NetworkOptions:
     regressor: Literal["published", "feedback"] = "published"
     resnet_layers: Literal[18, 50] = 18  # of the published one
     ief_iterations: OneOrMore = IEF_ITERATIONS  # of the published one
+    proxy: ProxyRule = "own"  # how the published one's heatmaps are drawn, see utils/proxy.py
+    params_from: ParamsFrom = "all"  # what the published one sees; or one of the two alone
     feedback: FeedbackOptions = FeedbackOptions()
 
 
@@ -33,7 +36,13 @@ def build_network(
     """
     if options.regressor == "feedback":
         return FeedbackRegressor(mean_parameters, body_model, options.feedback)
-    return Regressor(mean_parameters, options.resnet_layers, options.ief_iterations)
+    return Regressor(
+        mean_parameters,
+        options.resnet_layers,
+        options.ief_iterations,
+        options.proxy,
+        options.params_from,
+    )
 
 
 def parse_network_options(stored: dict[str, Any]) -> NetworkOptions:
@@ -79,4 +88,7 @@ def describe_network(options: NetworkOptions) -> str:
     """The network in a few words."""
     if options.regressor == "feedback":
         return f"feedback regressor with {options.feedback.rounds} rounds"
-    return f"ResNet-{options.resnet_layers} with {options.ief_iterations} IEF iterations"
+    seen = "" if options.params_from == "all" else f", from {options.params_from} alone"
+    heatmaps = "" if options.proxy == "own" else ", heatmaps as published"
+    network = f"ResNet-{options.resnet_layers} with {options.ief_iterations} IEF iterations"
+    return network + seen + heatmaps

@@ -4,6 +4,8 @@ Kanazawa et al., "End-to-end Recovery of Human Shape and Pose", CVPR 2018, secti
 al., "Synthetic Training for Accurate 3D Human Pose and Shape Estimation in the Wild", BMVC 2020.
 """
 
+from typing import Literal
+
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ from models.decoder import (
     decode_parameters,
 )
 from utils.devices import autocast
-from utils.proxy import PROXY_CHANNELS, Observation
+from utils.proxy import PROXY_CHANNELS, Observation, ProxyRule
 
 IEF_ITERATIONS = 3
 
@@ -26,6 +28,14 @@ _ENCODERS = {
     50: (torchvision.models.resnet50, 2048, 1024),
 }
 RESNET_LAYERS = tuple(_ENCODERS)
+
+ParamsFrom = Literal["all", "silhouettes", "joints"]
+# Which channels of the proxy representation a network sees.
+CHANNELS: dict[ParamsFrom, slice] = {
+    "all": slice(0, PROXY_CHANNELS),
+    "silhouettes": slice(0, 1),
+    "joints": slice(1, PROXY_CHANNELS),
+}
 
 
 class IEFModule(nn.Module):
@@ -68,6 +78,8 @@ class Regressor(nn.Module):
         mean_parameters: pose and shape of the initial estimate.
         resnet_layers: 18 or 50.
         iterations: of the error feedback.
+        proxy_rule: how its heatmaps are drawn.
+        params_from: what it sees: silhouette and joints, or one of them alone.
     """
 
     rounds = 0  # of feedback by measured errors: this network knows none
@@ -78,6 +90,8 @@ class Regressor(nn.Module):
         mean_parameters: MeanParameters,
         resnet_layers: int = 18,
         iterations: int = IEF_ITERATIONS,
+        proxy_rule: ProxyRule = "own",
+        params_from: ParamsFrom = "all",
     ):
         """Builds an untrained network; raises ValueError for another number of layers."""
         super().__init__()
@@ -85,11 +99,12 @@ class Regressor(nn.Module):
             raise ValueError(f"resnet_layers is {resnet_layers}, expected one of {RESNET_LAYERS}")
         constructor, feature_dims, hidden_dims = _ENCODERS[resnet_layers]
         self.resnet_layers = resnet_layers
+        self.proxy_rule, self.channels = proxy_rule, CHANNELS[params_from]
         self.image_encoder = constructor(weights=None)
         first = self.image_encoder.conv1
         self.image_encoder.conv1 = nn.Conv2d(
-            PROXY_CHANNELS, first.out_channels, first.kernel_size, first.stride, first.padding,
-            bias=False,
+            self.channels.stop - self.channels.start, first.out_channels, first.kernel_size,
+            first.stride, first.padding, bias=False,
         )  # fmt: skip
         nn.init.kaiming_normal_(
             self.image_encoder.conv1.weight, mode="fan_out", nonlinearity="relu"
@@ -123,7 +138,7 @@ class Regressor(nn.Module):
         computes_in_half = torch.is_autocast_enabled(device_type)
         # Made in what the network computes in, the proxy needs no conversion.
         dtype = torch.get_autocast_dtype(device_type) if computes_in_half else torch.float32
-        proxy = observation.proxy(dtype)
+        proxy = observation.proxy(dtype, self.proxy_rule)[:, self.channels]
         if not self.image_encoder.conv1.weight.is_contiguous(memory_format=torch.channels_last):
             proxy = proxy.contiguous()
         features = self.image_encoder(proxy)

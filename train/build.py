@@ -33,9 +33,11 @@ from utils.errors import InputError
 from utils.options import PartialShare, Range, flag, flatten, storable
 from utils.paths import DETECTOR_ERRORS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
 from utils.processes import Ranks
+from utils.proxy import ProxyRule
 
-# Asked for as in run_predict.py too: `--body`, `--gender`.
+# With short names: `--body` and `--gender` as in run_predict.py, `--proxy`.
 Body = Annotated[Literal["open", "smpl"], arg(aliases=["--body"])]
+Proxy = Annotated[ProxyRule, arg(aliases=["--proxy"])]
 Gender = Annotated[Literal["neutral", "male", "female"], arg(aliases=["--gender"])]
 
 
@@ -57,6 +59,7 @@ class DataOptions:
 class ModelOptions(NetworkOptions):
     """The body and the network; which networks there are is said in models/networks.py."""
 
+    proxy: Proxy = "own"  # the published network's heatmaps: own, or published as released
     body: Body = "open"  # open is shipped; smpl takes your licensed files
     gender: Gender = "neutral"  # of the body, and so of everybody trained on
     init_from: Path | None = None  # checkpoint whose weights training starts from

@@ -1,9 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from models.body_model import read_mean_parameters
-from models.checkpoints import load_predictor, load_regressor, read_checkpoint
+from models.checkpoints import (
+    load_predictor,
+    load_regressor,
+    read_checkpoint,
+    read_network_options,
+)
+from models.networks import NetworkOptions
 from models.refinement import CHANGE_DIMS, Refiner
 from models.regressor import Regressor
 from tests.networks import random_network, stored_options
@@ -67,8 +75,18 @@ def test_published_format_with_numpy_scalars(tmp_path, regressor, licensed_set):
     assert predictor.body_model.identity["name"] == "smpl"
     assert predictor.body_model.identity["gender"] == "neutral"
     assert predictor.image_size == 256
+    assert predictor.regressor.proxy_rule == "published"
+    assert read_network_options(_ours(regressor, predictor.body_model), path).proxy == "own"
     female = load_predictor(path, torch.device("cpu"), gender="female", additional=licensed_set)
     assert female.body_model.identity["gender"] == "female"
+
+
+@pytest.mark.parametrize("params_from", ["silhouettes", "joints"])
+def test_channels_of_a_published_checkpoint_are_seen_in_its_weights(params_from):
+    mean = read_mean_parameters("open")
+    weights = Regressor(mean, 50, params_from=params_from).state_dict()
+    found = read_network_options({"best_model_state_dict": weights}, Path("published.tar"))
+    assert found == NetworkOptions(resnet_layers=50, proxy="published", params_from=params_from)
 
 
 def test_another_gender_than_the_checkpoints_is_refused(tmp_path, regressor, body_model):

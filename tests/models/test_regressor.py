@@ -74,6 +74,25 @@ def test_an_observation_gives_what_its_proxy_gives_in_the_published_network(mean
     assert torch.equal(split_estimate(regressor.initial_estimate).pose, mean.pose)
 
 
+@pytest.mark.parametrize("rule", ["own", "published"])
+@pytest.mark.parametrize(("params_from", "channels"), [("silhouettes", 1), ("joints", 17)])
+def test_a_network_sees_what_its_options_say(mean, rule, params_from, channels):
+    regressor = Regressor(mean, proxy_rule=rule, params_from=params_from).eval()
+    observation, other = random_observation(2), random_observation(2, seed=1)
+    seen = []
+    regressor.image_encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    found = regressor(observation)
+    whole = observation.proxy(rule=rule)
+    expected = whole[:, :1] if params_from == "silhouettes" else whole[:, 1:]
+    assert seen[0].shape[1] == channels
+    assert torch.equal(seen[0], expected)
+    if params_from == "silhouettes":  # other joints change nothing
+        same = regressor(observation._replace(joints2d_px=other.joints2d_px))
+    else:
+        same = regressor(observation._replace(silhouettes=other.silhouettes))
+    assert all(map(torch.equal, found, same))
+
+
 def test_contiguous_weights_make_the_proxy_contiguous(mean):
     """As trained with `--training.channels-last False`: the same but for rounding."""
     regressor, observation = Regressor(mean).eval(), random_observation(2)
