@@ -131,7 +131,8 @@ def read_network_options(checkpoint: dict[str, Any], path: Path) -> NetworkOptio
     params_from = by_channels.get(_second_size(weights.get("image_encoder.conv1.weight")))
     if layers is None or params_from is None:
         raise InputError(f"{path} does not hold a STRAPS regressor with a ResNet-18 or ResNet-50")
-    return NetworkOptions(resnet_layers=layers, proxy="published", params_from=params_from)
+    rule = "own" if "body" in checkpoint else "published"
+    return NetworkOptions(resnet_layers=layers, proxy=rule, params_from=params_from)
 
 
 def _second_size(weight: Any) -> int | None:
