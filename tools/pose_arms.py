@@ -154,9 +154,8 @@ def place_arm_at_target(
         shoulder = REST["collar"] + np.einsum(
             "nab,b->na", collar, REST["shoulder"] - REST["collar"]
         )
-        upper, elbow, in_reach = reach_with_two_bones(
-            wrist - shoulder, towards, np.radians(values[:, 3])
-        )
+        swivel = np.radians(values[:, 3])
+        upper, elbow, in_reach = reach_with_two_bones(wrist - shoulder, towards, swivel)
         collar = rotate_collar(upper[:, :, 0], 1.0) @ shrug
     return upper, elbow, in_reach
 

@@ -43,7 +43,7 @@ def _published_heatmap(joint):
 
 
 def _released_value(row_step, column_step):
-    """The value that many pixels behind the window's first row and column: offsets -8 + 16 n / 15."""
+    """The value so many pixels behind the window's first row and column: offsets -8 + 16 n / 15."""
     offsets = [-8 + 16 * step / 15 for step in (row_step, column_step)]
     return math.exp(-(offsets[0] ** 2 + offsets[1] ** 2) / 32)
 

@@ -1,4 +1,4 @@
-"""Measure the committed open body against Anny and print the table of additional/open_body/README.md.
+"""Measure the committed open body against Anny and print the table for its README.md.
 
     python -m tools.open_body.measure_open_body
 
