@@ -40,9 +40,8 @@ class PredictOptions:
     output: Path = OUTPUT  # folder for the results, made if need be
     checkpoint: Path = DEFAULT_CHECKPOINT  # weights of the regressor
     body: Literal["open", "smpl"] | None = None  # body model; None: the checkpoint's
-    gender: Literal["neutral", "male", "female"] | None = (
-        None  # of the body; None: the checkpoint's
-    )
+    # of the body; None: the checkpoint's
+    gender: Literal["neutral", "male", "female"] | None = None
     rounds: int | None = None  # of feedback, where the network has any; None: what validated best
     refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
     silh_from: str = "mediapipe"  # detector: mediapipe, maskrcnn, pointrend or densepose
@@ -65,17 +64,16 @@ def predict(options: PredictOptions) -> int:
     # Imported here so that --help and mistakes in the options are answered at once.
     from tqdm import tqdm
 
-    from predict.background import Background
-    from predict.outputs import make_output_folder, output_names
+    from predict.folder import Background
     from predict.people import Photo
-    from predict.report import Report
+    from predict.results import Report, make_output_folder, make_output_names
     from utils.images import find_images
     from utils.processes import Ranks
 
     check_options(options)
     ranks = Ranks.from_environment()
     paths = find_images(options.input)
-    photos = ranks.share_of([Photo(*pair) for pair in zip(paths, output_names(paths), strict=True)])
+    photos = ranks.share_of(list(map(Photo, paths, make_output_names(paths))))
     make_output_folder(options.output, options.input)
     folder_predictor = load(options, ranks.device_name(options.device, shared=True))
     report = Report(numbered=options.people == "all")
@@ -87,14 +85,15 @@ def predict(options: PredictOptions) -> int:
             progress.write(report.add(result))
             sys.stdout.flush()  # whole lines, also where several processes write
             progress.update()
-    total = Report.combined(ranks.gather(report))
+    total = Report.combine(ranks.gather(report))
     if ranks.is_first:
         print(total.summary(options.output))
-    return exit_status(total.done, total.skipped)
+    return choose_exit_status(total.done, total.skipped)
 
 
 def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
-    """Loads all that predicts."""
+    """Loads detector, network and renderers."""
+    # Imported here for the reason that `predict` gives.
     from models.checkpoints import load_predictor
     from predict.detectors.registry import build_detector
     from predict.folder import FolderPredictor, leave_cores_to_other_stages
@@ -138,7 +137,7 @@ def check_options(options: PredictOptions) -> None:
         raise InputError(f"--batch-size is {options.batch_size}; expected 1 or more")
 
 
-def exit_status(done: int, skipped: int) -> int:
+def choose_exit_status(done: int, skipped: int) -> int:
     """0 when every photo was done, 1 when none was, else 3."""
     if not skipped:
         return ALL_DONE

@@ -21,15 +21,15 @@ from models.body_model import BodyModel, MeanParameters, read_mean_parameters
 from models.checkpoints import (
     check_same_body,
     load_regressor,
-    network_options_of,
     read_checkpoint,
+    read_network_options,
 )
 from models.networks import (
     Network,
     NetworkOptions,
     build_network,
     describe_network,
-    network_options_from,
+    parse_network_options,
 )
 from synthesis.body import draw_betas
 from synthesis.detector_errors import read_detector_errors
@@ -203,8 +203,8 @@ def starting_regressor(model: ModelOptions, body_model: BodyModel, mean: MeanPar
     if "body" in checkpoint:
         check_same_body(checkpoint["body"], body_model, model.init_from)
     checkpoint.setdefault("mean_parameters", mean._asdict())
-    found = network_options_of(checkpoint, model.init_from)
-    wanted = network_options_from(storable(asdict(model)))
+    found = read_network_options(checkpoint, model.init_from)
+    wanted = parse_network_options(storable(asdict(model)))
     if found != wanted:
         raise InputError(
             f"{model.init_from} holds a {describe_network(found)}, but the options ask for a "

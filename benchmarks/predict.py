@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,29 +22,25 @@ from tqdm import tqdm
 
 from benchmarks.timing import machine, write_json
 from models.checkpoints import load_predictor
-from models.regressor import BodyParameters
-from predict.background import Background
+from models.decoder import BodyParameters, decode_in_photos
 from predict.detectors.interface import Detection
 from predict.detectors.registry import build_detector
-from predict.folder import FolderPredictor, leave_cores_to_other_stages
+from predict.folder import Background, FolderPredictor, leave_cores_to_other_stages
 from predict.people import (
     BodyPredictor,
-    FoundPeople,
     Photo,
-    Skipped,
     attempt,
     find_people,
+    observe_people,
     predict_photos,
     read_photo,
 )
-from predict.pipeline import observe_people, place_in_photos
-from predict.results import DrawnPhoto, ResultWriter, draw_photos
+from predict.results import ResultWriter, draw_photos
 from predict.truth_errors import TruthComparer
-from renderers.rasteriser import Rasteriser
-from renderers.silhouettes import regressed_silhouettes
+from renderers.rasteriser import Rasteriser, render_silhouettes
 from utils.command_line import parse_options, run_script
 from utils.devices import choose_device
-from utils.errors import InputError
+from utils.errors import InputError, Skipped
 from utils.images import find_images
 from utils.paths import DEFAULT_CHECKPOINT, DEMO, ROOT
 
@@ -103,19 +99,19 @@ class Stages:
         comparer = TruthComparer(body.faces, body.face_parts, size)
         self._writer = ResultWriter(folder, self._faces, False, False, comparer)
 
-        found = [attempt(self._find, photo, "the detector") for photo in photos_of(options)]
+        found = [attempt(self._find, photo, "the detector") for photo in list_photos(options)]
         self._found = [photo for photo in found if not isinstance(photo, Skipped)]
         if not self._found:
             raise InputError(f"nobody found in {options.input}; choose other photos")
-        self.photos = [photo.photo for photo in self._found]
-        people = [photo.detections[0] for photo in self._found]
+        self.photos = [replace(photo, image=None, people=()) for photo in self._found]
+        people = [photo.people[0].detection for photo in self._found]
         starts = range(0, len(people), options.batch_size)
         self._batches = [people[start : start + options.batch_size] for start in starts]
         self._parameters = [self._regress(batch) for batch in self._batches]
         self._predicted = list(predict_photos(self._found, self._body_predictor))
         self._drawn = list(self._draw())
 
-    def by_name(self) -> dict[str, Callable[[], object]]:
+    def list_by_name(self) -> dict[str, Callable[[], object]]:
         """What to time."""
         return {
             "read": lambda: [read_photo(photo) for photo in self.photos],
@@ -130,23 +126,24 @@ class Stages:
             "whole, pictures": lambda: self._whole(True, Background()),
         }
 
-    def _find(self, photo: Photo) -> FoundPeople:
+    def _find(self, photo: Photo) -> Photo:
         return find_people(read_photo(photo), self._detector, everyone=False, keep_image=True)
 
     @torch.inference_mode()
     def _regress(self, people: list[Detection]) -> tuple[BodyParameters, torch.Tensor]:
-        batch = observe_people(people, self._predictor.image_size, self.device)
-        parameters = self._predictor.regressor(batch.observation)
+        size = self._predictor.image_size
+        observation, crops, _ = observe_people(people, size, self.device)
+        parameters = self._predictor.regressor(observation)
         parameters.cam_wp.cpu()  # waits for the device
-        return parameters, batch.crops
+        return parameters, crops
 
     @torch.inference_mode()
     def _pose(self, parameters: BodyParameters, crops: torch.Tensor) -> None:
-        bodies = place_in_photos(parameters, crops, self._predictor.body_model)
-        regressed_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser).cpu()
+        bodies = decode_in_photos(parameters, self._predictor.body_model, crops)
+        render_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser).cpu()
 
-    def _draw(self) -> Iterator[DrawnPhoto | Skipped]:
-        return draw_photos(self._predicted, self._faces, True, self._renderer)
+    def _draw(self) -> Iterator[Photo | Skipped]:
+        return draw_photos(self._predicted, self._faces, self._renderer)
 
     def _whole(self, visuals: bool, background: Background) -> None:
         folder = FolderPredictor(
@@ -165,13 +162,13 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         stages = Stages(options, Path(folder))
-        rounds: dict[str, list[Times]] = {name: [] for name in stages.by_name()}
+        rounds: dict[str, list[Times]] = {name: [] for name in stages.list_by_name()}
         for _ in tqdm(range(options.rounds), unit="round", disable=None):
-            for name, work in stages.by_name().items():
-                rounds[name].append(times_of(work, len(stages.photos)))
-        seconds = start_up(options, Path(folder))
+            for name, work in stages.list_by_name().items():
+                rounds[name].append(measure_times(work, len(stages.photos)))
+        seconds = time_start_up(options, Path(folder))
     best = {name: Times(*map(min, zip(*times, strict=True))) for name, times in rounds.items()}
-    print(table_of(best, seconds))
+    print(format_table(best, seconds))
     content = {
         **machine(stages.device),
         "cores": os.cpu_count(),
@@ -182,21 +179,21 @@ def main() -> None:
     write_json(options.json, content)
 
 
-def photos_of(options: BenchmarkOptions) -> list[Photo]:
+def list_photos(options: BenchmarkOptions) -> list[Photo]:
     """`count` photos with different names."""
     paths = find_images(options.input)
     paths = [paths[index % len(paths)] for index in range(options.count)]
     return [Photo(path, f"{path.stem}_{index}") for index, path in enumerate(paths)]
 
 
-def times_of(work: Callable[[], object], photos: int) -> Times:
+def measure_times(work: Callable[[], object], photos: int) -> Times:
     """Times a call that handles so many photos."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return Times((time.perf_counter() - wall) / photos, (time.process_time() - cpu) / photos)
 
 
-def start_up(options: BenchmarkOptions, folder: Path) -> dict[str, float]:
+def time_start_up(options: BenchmarkOptions, folder: Path) -> dict[str, float]:
     """Seconds from the start of run_predict.py to its first line."""
     program = [sys.executable, str(ROOT / "run_predict.py")]
     first = [
@@ -206,12 +203,12 @@ def start_up(options: BenchmarkOptions, folder: Path) -> dict[str, float]:
     ]  # fmt: skip
     commands = {"--help": [*program, "--help"], "first result": program + first}
     return {
-        name: min(first_line_after(command) for _ in range(options.rounds))
+        name: min(time_first_line(command) for _ in range(options.rounds))
         for name, command in commands.items()
     }
 
 
-def first_line_after(command: list[str]) -> float:
+def time_first_line(command: list[str]) -> float:
     """Seconds until a program has printed its first line."""
     start = time.perf_counter()
     with subprocess.Popen(
@@ -225,7 +222,7 @@ def first_line_after(command: list[str]) -> float:
     return seconds
 
 
-def table_of(best: dict[str, Times], seconds: dict[str, float]) -> str:
+def format_table(best: dict[str, Times], seconds: dict[str, float]) -> str:
     """The figures as text."""
     lines = [
         f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads",

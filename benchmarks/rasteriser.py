@@ -98,7 +98,7 @@ def main(options: BenchmarkOptions) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     body = BodyModel.load("open")
-    devices = [choose_device(name) for name in options.devices or _devices_here()]
+    devices = [choose_device(name) for name in options.devices or _list_devices()]
     print(
         f"part segmentation, images/s, {torch.get_num_threads()} CPU threads, "
         f"{', '.join(machine(device)['device'] for device in devices)}\n"
@@ -130,7 +130,7 @@ def settings(options: BenchmarkOptions, body: BodyModel) -> Iterator[Setting]:
     for image_size in options.image_sizes:
         if image_size != options.image_size:
             yield Setting(whole, options.batch_size, image_size)
-    for mesh in (decimated(whole, body), subdivided(whole)):
+    for mesh in (decimate(whole, body), subdivide(whole)):
         yield Setting(mesh, options.batch_size, options.image_size)
 
 
@@ -152,12 +152,12 @@ def measure(
     if not all(torch.equal(picture, pictures[REFERENCE]) for picture in pictures.values()):
         raise RuntimeError(f"backends drew different pictures of {mesh.name} on {device}")
     repeats = {
-        name: max(1, math.ceil(options.min_seconds / seconds_of(call, 1, device)))
+        name: max(1, math.ceil(options.min_seconds / measure_seconds(call, 1, device)))
         for name, call in calls.items()
     }
     for _ in range(options.rounds):
         for name, call in calls.items():
-            times[name].append(seconds_of(call, repeats[name], device))
+            times[name].append(measure_seconds(call, repeats[name], device))
     reference = times[REFERENCE]
     for name, seconds in times.items():
         ratios = [slow / quick for slow, quick in zip(reference, seconds, strict=True)]
@@ -171,7 +171,7 @@ def measure(
         )
 
 
-def seconds_of(call: Callable, repeats: int, device: torch.device) -> float:
+def measure_seconds(call: Callable, repeats: int, device: torch.device) -> float:
     """Mean seconds of a call when several follow one another, the device's work included."""
     start = time.perf_counter()
     for _ in range(repeats):
@@ -203,7 +203,7 @@ def open_body(body: BodyModel) -> Mesh:
     return Mesh("open body", torch.arange(faces.max() + 1)[:, None].repeat(1, 2), faces, face_parts)
 
 
-def decimated(mesh: Mesh, body: BodyModel, keep: float = 0.25) -> Mesh:
+def decimate(mesh: Mesh, body: BodyModel, keep: float = 0.25) -> Mesh:
     """Every vertex moved to the nearest of those kept; faces that shrink to nothing are dropped."""
     template = body.tpose(torch.zeros(1, 10))[0].numpy()
     kept = np.random.default_rng(0).permutation(len(template))[: int(keep * len(template))]
@@ -213,7 +213,7 @@ def decimated(mesh: Mesh, body: BodyModel, keep: float = 0.25) -> Mesh:
     return Mesh("decimated", mesh.pairs[kept], faces[whole], mesh.face_parts[whole])
 
 
-def subdivided(mesh: Mesh) -> Mesh:
+def subdivide(mesh: Mesh) -> Mesh:
     """Each face cut into four at the middles of its edges."""
     edges = np.sort(np.stack([mesh.faces, np.roll(mesh.faces, -1, axis=1)], axis=-1), axis=-1)
     pairs, middle = np.unique(edges.reshape(-1, 2), axis=0, return_inverse=True)
@@ -228,7 +228,7 @@ def subdivided(mesh: Mesh) -> Mesh:
     )
 
 
-def _devices_here() -> list[str]:
+def _list_devices() -> list[str]:
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 

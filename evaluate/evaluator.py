@@ -17,10 +17,10 @@ from data.frames import Frame
 from evaluate.true_people import TrueBodies, TruePeople, TrueView
 from metrics.comparison import compare_people, measure_people
 from models.checkpoints import Predictor, load_predictor
-from models.regressor import BodyParameters, decode_parameters
+from models.decoder import Bodies, BodyParameters, decode_in_photos, decode_parameters
 from predict.detectors.interface import Detection, Detector
 from predict.detectors.matching import box_overlaps
-from predict.pipeline import Bodies, observe_people, place_in_photos, predict_bodies
+from predict.people import observe_people
 from renderers.rasteriser import Rasteriser
 from utils.cameras import boxes_of_silhouettes, crop_intrinsics, points_to_crops
 from utils.errors import InputError, Skipped
@@ -181,10 +181,12 @@ class Evaluator:
     def predict_seen(self, seen: Sequence[SeenPerson]) -> Prediction:
         """Predicts people from their detections."""
         size = self.predictor.image_size
-        observed = observe_people([person.detection for person in seen], size, self._device)
-        bodies = predict_bodies(self.predictor.regressor, self.predictor.body_model, observed)
+        detections = [person.detection for person in seen]
+        observation, crops, _ = observe_people(detections, size, self._device)
+        parameters = self.predictor.regressor(observation)
+        bodies = decode_in_photos(parameters, self.predictor.body_model, crops)
         people, view = (_join([getattr(p, name) for p in seen]) for name in ("people", "view"))
-        return Prediction(observed.observation, bodies, people, view)
+        return Prediction(observation, bodies, people, view)
 
     @torch.inference_mode()
     def predict_mean(self, seen: Sequence[tuple[TruePeople, TrueView]]) -> Prediction:
@@ -226,7 +228,7 @@ class Evaluator:
         people: TruePeople,
         view: TrueView,
     ) -> Prediction:
-        bodies = place_in_photos(parameters, view.crops, self.predictor.body_model)
+        bodies = decode_in_photos(parameters, self.predictor.body_model, view.crops)
         return Prediction(observation, bodies, people, view)
 
     @torch.inference_mode()

@@ -87,18 +87,11 @@ class ProxySource:
         self, frames: Sequence[Frame], rows: Sequence[int]
     ) -> tuple[Prediction, list[np.ndarray | None]]:
         """Some people again; there are no photos."""
-        start, chosen = 0, {}
-        for observation, target in self._pictures():
-            count = len(observation.silhouettes)
-            for row in set(rows) & set(range(start, start + count)):
-                at = slice(row - start, row - start + 1)
-                person = {name: value[at] for name, value in target.items()}
-                chosen[row] = (observation.rows(at), person)
-            start += count
-        observations, targets = zip(*(chosen[row] for row in rows), strict=True)
-        target = {name: torch.cat([each[name] for each in targets]) for name in targets[0]}
+        observations, targets = zip(*self._pictures(), strict=True)
+        chosen = torch.tensor(rows)
+        observation = Observation(*map(torch.cat, zip(*observations, strict=True))).rows(chosen)
+        target = {name: torch.cat([each[name] for each in targets])[chosen] for name in targets[0]}
         people = [frames[row] for row in rows]
-        observation = Observation(*map(torch.cat, zip(*observations, strict=True)))
         return self.evaluator.predict_proxies(people, observation, target), [None] * len(rows)
 
 

@@ -11,8 +11,7 @@ from data.frames import Frame
 from evaluate.evaluator import Evaluator, Outcome, Prediction
 from evaluate.report import Results, find_worst
 from evaluate.sources import Sources
-from predict.pictures import draw_tpose
-from renderers.overlay import BodyRenderer, draw_body
+from renderers.overlay import BodyRenderer, draw_body, draw_proxy, draw_tpose
 from utils.cameras import crop_intrinsics
 from utils.images import write_image
 from utils.proxy import REFERENCE_SIZE, Observation
@@ -20,7 +19,6 @@ from utils.proxy import REFERENCE_SIZE, Observation
 CAPTION_HEIGHT = 22  # px
 GREY, WHITE, BLACK = 200, 250, 20
 BOTH_COLOUR, MISSED_COLOUR, EXTRA_COLOUR = (190, 190, 190), (40, 110, 230), (230, 90, 40)
-JOINT_COLOUR = (255, 200, 40)
 
 
 def write_worst_cases(
@@ -90,7 +88,7 @@ class WorstCaseDrawer:
         for index, (outcome, photo) in enumerate(zip(outcomes, photos, strict=True)):
             row = [
                 self._draw_body(prediction, index, photo),
-                _draw_proxy(prediction.observation.rows(slice(index, index + 1))),
+                _draw_observation(prediction.observation, index),
                 _draw_silhouettes(prediction, silhouettes, index),
                 _draw_front(self._true_renderer, prediction.people.vertices_tpose[index]),
                 _draw_front(self._renderer, prediction.bodies.vertices_tpose[index]),
@@ -127,14 +125,14 @@ def _cut_crop(photo: np.ndarray, crop: np.ndarray) -> np.ndarray:
     )  # fmt: skip
 
 
-def _draw_proxy(observation: Observation) -> np.ndarray:
-    """One person's silhouette in grey and heatmaps in colour."""
-    channels = observation.proxy()[0].cpu().numpy()
-    joints = channels[1:].max(axis=0)[..., None]
-    picture = BLACK + (GREY - BLACK) * channels[0][..., None] * np.ones(3)
-    picture = picture * (1 - joints) + np.array(JOINT_COLOUR) * joints
+def _draw_observation(observation: Observation, index: int) -> np.ndarray:
+    """What the network saw of a person."""
     size = (REFERENCE_SIZE, REFERENCE_SIZE)
-    return cv2.resize(picture.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    silhouette, joints2d_px, confidence = (values[index].cpu().numpy() for values in observation)
+    silhouette = cv2.resize(silhouette.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    zoom = REFERENCE_SIZE / observation.image_size
+    canvas = np.full((*size, 3), BLACK, np.uint8)
+    return draw_proxy(canvas, silhouette.astype(bool), zoom * joints2d_px, confidence)
 
 
 def _draw_silhouettes(prediction: Prediction, silhouettes: torch.Tensor, index: int) -> np.ndarray:

@@ -72,7 +72,7 @@ class BodyModel(nn.Module):
             "gender": gender,
             "vertices": len(arrays.v_template),
             "faces": len(arrays.f),
-            "hash": _hash_of(arrays, landmarks),
+            "hash": _hash_body(arrays, landmarks),
         }
 
     @classmethod
@@ -115,14 +115,14 @@ class BodyModel(nn.Module):
         joints3d = torch.cat([skeleton, landmarks.mT], dim=1)
         return BodyOutput(vertices, joints3d, vertices_tpose, transforms)
 
-    def reduced_to(self, vertex_ids: Tensor) -> "BodyModel":
+    def reduce_to(self, vertex_ids: Tensor) -> "BodyModel":
         """The same body with few of its vertices and no faces; all 90 joints stay exact.
 
         Args:
             vertex_ids: (N,) vertex numbers, each once, all `landmark_vertices` among them.
         """
         reduced = copy.deepcopy(self)
-        reduced.skinning = self.skinning.reduced_to(vertex_ids)
+        reduced.skinning = self.skinning.reduce_to(vertex_ids)
         matches = self.landmark_vertices[:, None] == vertex_ids
         if not matches.any(dim=1).all():
             raise ValueError("a reduced body must keep the landmark vertices")
@@ -183,7 +183,7 @@ def _check_landmarks(arrays: SmplArrays, landmarks: Landmarks) -> None:
         raise InputError(f"the body model's face_parts are not all within 1..{len(PARTS) - 1}")
 
 
-def _hash_of(arrays: SmplArrays, landmarks: Landmarks) -> str:
+def _hash_body(arrays: SmplArrays, landmarks: Landmarks) -> str:
     """A short hash of every number that a prediction depends on."""
     digest = hashlib.sha256()
     for array in (*arrays, *landmarks):

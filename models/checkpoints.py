@@ -9,16 +9,17 @@ import torch
 from numpy._core import multiarray
 
 from models.body_model import BodyModel, MeanParameters, read_mean_parameters
+from models.decoder import PARAMETER_DIMS
 from models.feedback import FeedbackRegressor
 from models.networks import (
     Network,
     NetworkOptions,
     build_network,
     describe_network,
-    network_options_from,
+    parse_network_options,
 )
 from models.refinement import CHANGE_DIMS, Refiner
-from models.regressor import PARAMETER_DIMS, RESNET_LAYERS
+from models.regressor import RESNET_LAYERS
 from utils.errors import InputError
 from utils.paths import ADDITIONAL
 from utils.proxy import REFERENCE_SIZE
@@ -63,7 +64,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} ({size} bytes) is not a readable checkpoint: it is damaged or a file of "
             "another kind; get or export it again"
         ) from error
-    if not isinstance(checkpoint, dict) or not weights_of(checkpoint):
+    if not isinstance(checkpoint, dict) or not select_weights(checkpoint):
         raise InputError(
             f"{path} has neither best_model_state_dict nor model_state_dict; it is not a checkpoint"
             " of run_train.py or of the published STRAPS"
@@ -71,7 +72,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def weights_of(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+def select_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The best weights in a checkpoint, else the last ones, else an empty dictionary."""
     best, last = (checkpoint.get(f"{which}model_state_dict") for which in ("best_", ""))
     return best or last or {}
@@ -92,8 +93,8 @@ def load_regressor(
         InputError: the weights are not those of the network that the checkpoint names.
     """
     weights = {name: values.float() if values.is_floating_point() else values
-               for name, values in weights_of(checkpoint).items()}  # fmt: skip
-    options = network_options_of(checkpoint, path)
+               for name, values in select_weights(checkpoint).items()}  # fmt: skip
+    options = read_network_options(checkpoint, path)
     stored = checkpoint.get("mean_parameters")
     mean = MeanParameters(**stored) if stored else read_mean_parameters("smpl", additional)
     try:
@@ -108,7 +109,7 @@ def load_regressor(
     return network
 
 
-def network_options_of(checkpoint: dict[str, Any], path: Path) -> NetworkOptions:
+def read_network_options(checkpoint: dict[str, Any], path: Path) -> NetworkOptions:
     """What network a checkpoint holds: as its options say, or guessed where it has none.
 
     Checkpoints of the released code have no options; the shapes of their weights tell the layers.
@@ -119,10 +120,10 @@ def network_options_of(checkpoint: dict[str, Any], path: Path) -> NetworkOptions
     options = checkpoint.get("options", {}).get("model")
     if options is not None:
         try:
-            return network_options_from(options)
+            return parse_network_options(options)
         except ValueError as error:
             raise InputError(f"{path} has options that fit no network: {error}") from error
-    first = weights_of(checkpoint).get("ief_module.fc1.weight")
+    first = select_weights(checkpoint).get("ief_module.fc1.weight")
     by_features = {512 + PARAMETER_DIMS: 18, 2048 + PARAMETER_DIMS: 50}
     layers = by_features.get(first.shape[1]) if first is not None and first.ndim == 2 else None
     if layers not in RESNET_LAYERS:

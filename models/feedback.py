@@ -6,7 +6,7 @@ from the silhouette's outline, and how far its joints lie from the observed ones
 perceptron, the same one in every round, reads all that and corrects camera, pose and betas.
 
 Related: learnt gradient descent (Song, Chen, Hilliges, ECCV 2020) and recurrent fitting (Wang,
-Daniilidis, "ReFit", ICCV 2023). README.md in this folder tells what was tried and what it gave.
+Daniilidis, "ReFit", ICCV 2023). README.md in this folder has the experiments.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.body_model import BodyModel, BodyOutput, MeanParameters
-from models.regressor import (
+from models.decoder import (
     PARAMETER_DIMS,
     BodyParameters,
     build_initial_estimate,
@@ -36,7 +36,7 @@ READING_DIMS = 128
 RIM_WIDTH = 0.3  # of a normal's component along the view, within which a vertex lies on the rim
 # What brings the perceptrons' inputs to the order of 1, and where rare large ones are cut off.
 DISTANCE_SCALE = 1 / DISTANCE_LIMIT
-RESIDUAL_SCALE, LARGEST_RESIDUAL = 5.0, 0.3
+RESIDUAL_SCALE, MAX_RESIDUAL = 5.0, 0.3
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class FeedbackRegressor(nn.Module):
         initial_estimate = build_initial_estimate(mean_parameters)
         self.register_buffer("initial_estimate", initial_estimate, persistent=False)
         # Stored with the weights, which have learnt what each of these vertices means.
-        self.register_buffer("vertex_ids", spread_vertices(body_model, options.vertices))
+        self.register_buffer("vertex_ids", choose_spread_vertices(body_model, options.vertices))
         self._build_body(body_model)
         self.register_load_state_dict_post_hook(
             lambda loaded, incompatible_keys: loaded._build_body(body_model)
@@ -102,8 +102,8 @@ class FeedbackRegressor(nn.Module):
         others = landmarks[~torch.isin(landmarks, chosen)]
         kept = torch.cat([chosen, others])
         self.register_buffer("kept_vertices", kept, persistent=False)
-        self.body = body_model.reduced_to(kept)
-        normals = template_normals(body_model)[chosen]
+        self.body = body_model.reduce_to(kept)
+        normals = compute_template_normals(body_model)[chosen]
         self.register_buffer("normals", normals, persistent=False)
 
     @property
@@ -162,7 +162,7 @@ class FeedbackRegressor(nn.Module):
             joints3d = pick(body.joints3d, COCO17_IN_90)
             projected = project_weak_perspective(joints3d, parameters.cam_wp)
             residuals = observed.confidence[..., None] * (observed.joints2d_norm - projected)
-        residuals = residuals.clamp(-LARGEST_RESIDUAL, LARGEST_RESIDUAL) * RESIDUAL_SCALE
+        residuals = residuals.clamp(-MAX_RESIDUAL, MAX_RESIDUAL) * RESIDUAL_SCALE
         return residuals.flatten(1), torch.cat([distances, distances * rim, rim], dim=1)
 
     def _sample_distances(self, body: BodyOutput, cam_wp: Tensor, distance_map: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ class FeedbackRegressor(nn.Module):
 
     def _rim(self, body: BodyOutput) -> Tensor:
         weights = self.body.skinning.weights[: len(self.vertex_ids)]
-        return rim_weights(body.bone_transforms, weights, self.normals)
+        return compute_rim_weights(body.bone_transforms, weights, self.normals)
 
 
 class SilhouetteReader(nn.Module):
@@ -239,7 +239,9 @@ class Perceptron(nn.Module):
             return self.last(self.norm(hidden.float()))
 
 
-def rim_weights(bone_transforms: Tensor, skinning_weights: Tensor, normals: Tensor) -> Tensor:
+def compute_rim_weights(
+    bone_transforms: Tensor, skinning_weights: Tensor, normals: Tensor
+) -> Tensor:
     """How nearly a vertex's normal is perpendicular to the view, as it is on the outline.
 
     Args:
@@ -255,7 +257,7 @@ def rim_weights(bone_transforms: Tensor, skinning_weights: Tensor, normals: Tens
     return torch.exp(-(along_view / RIM_WIDTH).square())
 
 
-def spread_vertices(body_model: BodyModel, count: int) -> Tensor:
+def choose_spread_vertices(body_model: BodyModel, count: int) -> Tensor:
     """(count,) vertex numbers spread evenly over the body.
 
     Farthest-point sampling on the T-posed mean body: the first is the lowest vertex, each other one
@@ -270,7 +272,7 @@ def spread_vertices(body_model: BodyModel, count: int) -> Tensor:
     return chosen
 
 
-def template_normals(body_model: BodyModel) -> Tensor:
+def compute_template_normals(body_model: BodyModel) -> Tensor:
     """(V, 3) unit normals of the T-posed mean body."""
     points = body_model.skinning.template.unflatten(0, (3, -1)).T
     corners = points[body_model.faces]  # (F, 3, 3)

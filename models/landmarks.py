@@ -78,10 +78,10 @@ def read_smpl_landmarks(folder: Path, arrays: SmplArrays) -> Landmarks:
     ids = np.array([SMPLX_VERTEX_IDS["smplh"][name] for name in PICKED_SMPLX_NAMES], np.int64)
     texture, cube = folder / "vertex_texture.npy", folder / "cube_parts.npy"
     if texture.is_file() or cube.is_file():
-        # One without the other is a mistake, which reading the other one tells.
-        face_parts = parts_from_texture(_read_npy(texture), _read_npy(cube))
+        # One without the other is a mistake: reading the missing one raises.
+        face_parts = derive_parts_from_texture(_read_npy(texture), _read_npy(cube))
     else:
-        face_parts = parts_from_weights(arrays)
+        face_parts = derive_parts_from_weights(arrays)
     return Landmarks(np.concatenate(regressors), ids, face_parts)
 
 
@@ -96,7 +96,7 @@ def _check_faces(path: Path, arrays: SmplArrays) -> None:
         )
 
 
-def parts_from_texture(texture: np.ndarray, cube_parts: np.ndarray) -> np.ndarray:
+def derive_parts_from_texture(texture: np.ndarray, cube_parts: np.ndarray) -> np.ndarray:
     """One label a face from the published texture and its colour table.
 
     Args:
@@ -124,7 +124,7 @@ def parts_from_texture(texture: np.ndarray, cube_parts: np.ndarray) -> np.ndarra
     return votes.argmax(axis=1).astype(np.uint8)
 
 
-def parts_from_weights(arrays: SmplArrays) -> np.ndarray:
+def derive_parts_from_weights(arrays: SmplArrays) -> np.ndarray:
     """One label a face, (F,) uint8: the part whose joints move its three vertices most."""
     members = np.zeros((len(SMPL_JOINTS), len(PARTS)), np.float32)
     members[:, PARTS.index("torso")] = 1

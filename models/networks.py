@@ -35,7 +35,7 @@ def build_network(
     return Regressor(mean_parameters, options.resnet_layers, options.ief_iterations)
 
 
-def network_options_from(stored: dict[str, Any]) -> NetworkOptions:
+def parse_network_options(stored: dict[str, Any]) -> NetworkOptions:
     """The options of a checkpoint's network.
 
     Args:
@@ -45,8 +45,8 @@ def network_options_from(stored: dict[str, Any]) -> NetworkOptions:
         ValueError: an option is unknown, or its value is none that it can have.
     """
     known = {field.name for field in fields(NetworkOptions)}
-    chosen = {name: value for name, value in _named(stored, "model").items() if name in known}
-    sizes = _named(chosen.pop("feedback", {}), "feedback")
+    chosen = {name: value for name, value in _check_named(stored, "model").items() if name in known}
+    sizes = _check_named(chosen.pop("feedback", {}), "feedback")
     unknown = set(sizes) - {field.name for field in fields(FeedbackOptions)}
     if unknown:
         raise ValueError(f"feedback has {', '.join(sorted(map(str, unknown)))}, which is unknown")
@@ -56,7 +56,7 @@ def network_options_from(stored: dict[str, Any]) -> NetworkOptions:
     return options
 
 
-def _named(values: Any, group: str) -> dict[str, Any]:
+def _check_named(values: Any, group: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{group} is {values!r}, expected options by name")
     return values

@@ -3,7 +3,7 @@
 The network has learnt what to make of a detector's errors, and where there are any no fit improves
 on it: the fit takes part of the errors for the body. Where observed joints agree with a body almost
 to the pixel, the network's own last error remains, and that a fit removes. So people are refined
-whose joints lie close to their estimate's; README.md in this folder tells what was measured.
+whose joints lie close to their estimate's; README.md in this folder has the measurements.
 
 Camera, joint rotations and betas are fitted together. The prior is the whole covariance of the
 errors that the network made on validation people: it knows, say, that a thigh which leans towards
@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.feedback import FeedbackRegressor, rim_weights
-from models.regressor import CAMERA_DIMS, BodyParameters
+from models.decoder import CAMERA_DIMS, BodyParameters
+from models.feedback import FeedbackRegressor, compute_rim_weights
 from models.smpl_files import NUM_BETAS
 from utils.cameras import pixels_to_norm, project_weak_perspective
 from utils.distances import signed_distances
@@ -32,14 +32,14 @@ from utils.tensors import pick
 
 CHANGE_DIMS = CAMERA_DIMS + 3 * len(SMPL_JOINTS) + NUM_BETAS  # 85
 # Pixels of 256. Detectors' joints are further from any body than the first: see README.md.
-LARGEST_MEDIAN_RESIDUAL = 1.0
+MAX_MEDIAN_RESIDUAL = 1.0
 JOINT_NOISE = 0.1  # of a joint seen with confidence 1; inversely proportional to the confidence
 OUTLINE_NOISE = 1.0
 OUTLINE_POINTS = 20  # independent ones that the compared vertices are worth: neighbours err alike
 ROBUSTNESS = 4.0  # squared noises at which a residual counts half
 ITERATIONS = 4
-FIRST_DAMPING, LESS_DAMPING, MORE_DAMPING = 1e-2, 0.3, 10.0
-PEOPLE_TOGETHER = 16  # bounds the memory that derivatives take
+INITIAL_DAMPING, LESS_DAMPING, MORE_DAMPING = 1e-2, 0.3, 10.0
+MAX_BATCH_SIZE = 16  # bounds the memory that derivatives take
 
 
 class Fit(NamedTuple):
@@ -81,7 +81,7 @@ class Refiner(nn.Module):
 
     Args:
         regressor: makes the estimates.
-        error_covariance: (85, 85) of its errors, as `parameter_errors` gives them.
+        error_covariance: (85, 85) of its errors, as `measure_parameter_errors` gives them.
     """
 
     def __init__(self, regressor: FeedbackRegressor, error_covariance: Tensor):
@@ -111,7 +111,7 @@ class Refiner(nn.Module):
             estimate = BodyParameters(*(values.clone() for values in estimate))
             observation = Observation(*(values.clone() for values in observation))
             (rows,) = self.agreeing(observation, estimate).nonzero(as_tuple=True)
-            for piece in rows.split(PEOPLE_TOGETHER):
+            for piece in rows.split(MAX_BATCH_SIZE):
                 part = BodyParameters(*(values[piece] for values in estimate))
                 refined = self.refine(observation.rows(piece), part)
                 for values, better in zip(estimate, refined, strict=True):
@@ -125,14 +125,16 @@ class Refiner(nn.Module):
             observation: of B people.
             estimate: the network's, of the same people.
         """
-        places, _ = self._project(_as_double(estimate))
-        lengths = _joint_offsets(places[:, self.vertices :], observation).norm(dim=-1)  # (B, 17)
+        places, _ = self._project(_to_double(estimate))
+        lengths = _measure_joint_offsets(places[:, self.vertices :], observation).norm(
+            dim=-1
+        )  # (B, 17)
         lengths = torch.where(observation.visibility, lengths, torch.nan)
-        largest = LARGEST_MEDIAN_RESIDUAL * 2 / REFERENCE_SIZE
+        largest = MAX_MEDIAN_RESIDUAL * 2 / REFERENCE_SIZE
         return lengths.nanmedian(dim=1).values < largest  # nobody where no joint was seen
 
     def refine(self, observation: Observation, estimate: BodyParameters) -> BodyParameters:
-        """Fits bodies by Levenberg and Marquardt's method, whoever they are.
+        """Fits bodies by Levenberg and Marquardt's method.
 
         Args:
             observation: of B people.
@@ -142,11 +144,11 @@ class Refiner(nn.Module):
             The fitted parameters of those whose joints and outline both fit better by them, the
             estimate of the others.
         """
-        start = _as_double(estimate)
-        outline = _distances_and_slopes(observation)
+        start = _to_double(estimate)
+        outline = _measure_outline(observation)
         fit = first = self._fit(start, observation, outline)
         units = start.cam_wp.new_zeros(len(start.cam_wp), CHANGE_DIMS)
-        damping = torch.full_like(units[:, 0], FIRST_DAMPING)
+        damping = torch.full_like(units[:, 0], INITIAL_DAMPING)
         for _ in range(ITERATIONS):
             step = self._step(start, units, fit, damping)
             new_units = units + step
@@ -199,15 +201,15 @@ class Refiner(nn.Module):
         body = self.body(parameters.betas, parameters.pose_rotmats)
         points = [body.vertices[:, : self.vertices], pick(body.joints3d, COCO17_IN_90)]
         weights = self.body.skinning.weights[: self.vertices]
-        rim = rim_weights(body.bone_transforms, weights, self.normals)
+        rim = compute_rim_weights(body.bone_transforms, weights, self.normals)
         return project_weak_perspective(torch.cat(points, dim=1), parameters.cam_wp), rim
 
     def _fit(self, parameters: BodyParameters, observation: Observation, outline: Tensor) -> Fit:
-        """Compares bodies with observations, whose `_distances_and_slopes` are given."""
+        """Compares bodies with observations, whose `_measure_outline` are given."""
         places, rim = self._project(parameters)
         by_vertices, by_joints = places.tensor_split([self.vertices], dim=1)
         joint_scales = observation.confidence * (REFERENCE_SIZE / 2 / JOINT_NOISE)
-        offsets = _joint_offsets(by_joints, observation)
+        offsets = _measure_joint_offsets(by_joints, observation)
         offsets = torch.where(observation.visibility[..., None], offsets, 0.0)
         sampled = F.grid_sample(
             outline, by_vertices[:, None], padding_mode="border", align_corners=False
@@ -233,7 +235,7 @@ def change_parameters(parameters: BodyParameters, change: Tensor) -> BodyParamet
     )
 
 
-def parameter_errors(estimate: BodyParameters, true: BodyParameters) -> Tensor:
+def measure_parameter_errors(estimate: BodyParameters, true: BodyParameters) -> Tensor:
     """(B, 85) the change that leads from estimated to true parameters; see `change_parameters`."""
     turns = rotmat_to_axis_angle(estimate.pose_rotmats.mT @ true.pose_rotmats)
     return torch.cat(
@@ -241,16 +243,16 @@ def parameter_errors(estimate: BodyParameters, true: BodyParameters) -> Tensor:
     )
 
 
-def _as_double(parameters: BodyParameters) -> BodyParameters:
+def _to_double(parameters: BodyParameters) -> BodyParameters:
     return BodyParameters(*(values.double() for values in parameters))
 
 
-def _joint_offsets(joints: Tensor, observation: Observation) -> Tensor:
+def _measure_joint_offsets(joints: Tensor, observation: Observation) -> Tensor:
     """(B, 17, 2) from the observed joints to these, normalised."""
     return joints - pixels_to_norm(observation.joints2d_px.double(), observation.image_size)
 
 
-def _distances_and_slopes(observation: Observation) -> Tensor:
+def _measure_outline(observation: Observation) -> Tensor:
     """(B, 3, S, S) signed distance from the outline, and its slopes along x and y, in noises."""
     size = observation.image_size
     distances = signed_distances(observation.silhouettes).double()

@@ -4,24 +4,20 @@ Kanazawa et al., "End-to-end Recovery of Human Shape and Pose", CVPR 2018, secti
 al., "Synthetic Training for Accurate 3D Human Pose and Shape Estimation in the Wild", BMVC 2020.
 """
 
-from typing import NamedTuple
-
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from models.body_model import POSE_DIMS, MeanParameters
-from models.smpl_files import NUM_BETAS
-from utils.devices import autocast
-from utils.proxy import (
-    PROXY_CHANNELS,
-    Observation,
+from models.body_model import MeanParameters
+from models.decoder import (
+    PARAMETER_DIMS,
+    BodyParameters,
+    build_initial_estimate,
+    decode_parameters,
 )
-from utils.rotations import rot6d_to_rotmat
+from utils.devices import autocast
+from utils.proxy import PROXY_CHANNELS, Observation
 
-CAMERA_DIMS = 3
-PARAMETER_DIMS = CAMERA_DIMS + POSE_DIMS + NUM_BETAS  # 157
-INITIAL_CAMERA = (0.9, 0.0, 0.0)
 IEF_ITERATIONS = 3
 
 # (torchvision constructor, features, width of the IEF layers)
@@ -30,14 +26,6 @@ _ENCODERS = {
     50: (torchvision.models.resnet50, 2048, 1024),
 }
 RESNET_LAYERS = tuple(_ENCODERS)
-
-
-class BodyParameters(NamedTuple):
-    """What the regressor estimates for each person."""
-
-    cam_wp: Tensor  # (B, 3) weak-perspective scale, tx, ty
-    pose_rotmats: Tensor  # (B, 24, 3, 3) root in the camera frame
-    betas: Tensor  # (B, 10)
 
 
 class IEFModule(nn.Module):
@@ -142,15 +130,3 @@ class Regressor(nn.Module):
         with autocast(features.device, torch.float32):
             estimate = self.ief_module(features.float())
         return decode_parameters(estimate)
-
-
-def build_initial_estimate(mean_parameters: MeanParameters) -> Tensor:
-    """(157,) where estimates start: a camera that shows a whole person, mean pose and betas."""
-    camera = torch.tensor(INITIAL_CAMERA)
-    return torch.cat([camera, mean_parameters.pose, mean_parameters.betas])
-
-
-def decode_parameters(estimate: Tensor) -> BodyParameters:
-    """Splits (B, 157) into camera, rotation matrices and betas."""
-    cam_wp, pose, betas = estimate.split([CAMERA_DIMS, POSE_DIMS, NUM_BETAS], dim=1)
-    return BodyParameters(cam_wp, rot6d_to_rotmat(pose.unflatten(1, (24, 6))), betas)

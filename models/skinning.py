@@ -17,7 +17,7 @@ from kernels import skinning_numba
 from kernels.threads import in_threads
 from models.smpl_files import SmplArrays
 
-MOST_SPARSE = 0.1  # share of a matrix that may be set for a sparse product to be the faster one
+MAX_DENSITY = 0.1  # share of a matrix that may be set for a sparse product to be the faster one
 
 
 class Skinning(nn.Module):
@@ -28,7 +28,6 @@ class Skinning(nn.Module):
     """
 
     def __init__(self, arrays: SmplArrays):
-        """Precomputes what does not depend on the person."""
         super().__init__()
         template = torch.from_numpy(arrays.v_template)
         shapedirs = torch.from_numpy(arrays.shapedirs)
@@ -37,12 +36,12 @@ class Skinning(nn.Module):
         weights = torch.from_numpy(arrays.weights)
         most_bones = int((weights != 0).sum(dim=1).max())
         bone_weights, bones = weights.topk(most_bones, dim=1)
-        levels = _levels(parents)
+        levels = _sort_by_level(parents)
         order = [joint for level in levels for joint in level]
         buffers = {
             "template": template.T.flatten(),  # (3 * V,)
-            "shapedirs": _as_planes(shapedirs),  # (10, 3 * V)
-            "posedirs": _as_planes(torch.from_numpy(arrays.posedirs)),  # (9 (K - 1), 3 * V)
+            "shapedirs": _to_planes(shapedirs),  # (10, 3 * V)
+            "posedirs": _to_planes(torch.from_numpy(arrays.posedirs)),  # (9 (K - 1), 3 * V)
             "weights": weights,  # (V, K)
             "bones": bones,  # (V, M), those of each vertex
             "bone_weights": bone_weights,  # (V, M)
@@ -56,7 +55,7 @@ class Skinning(nn.Module):
         }
         for name, tensor in buffers.items():
             self.register_buffer(name, tensor, persistent=False)
-        self._sparse_posedirs = _sparse(self.posedirs)
+        self._sparse_posedirs = _make_sparse(self.posedirs)
         self.level_sizes = [len(level) for level in levels]
         for number in range(1, len(levels)):
             places = [levels[number - 1].index(parents[joint]) for joint in levels[number]]
@@ -68,7 +67,7 @@ class Skinning(nn.Module):
         """Vertices in the T-pose: (B, 10) to (B, V, 3) metres."""
         return self._shaped_planes(betas).unflatten(1, (3, -1)).mT
 
-    def reduced_to(self, vertex_ids: Tensor) -> "Skinning":
+    def reduce_to(self, vertex_ids: Tensor) -> "Skinning":
         """The same body with some of its vertices alone: (N,) vertex numbers; joints stay exact."""
         reduced = copy.deepcopy(self)
         for name in ("template", "shapedirs", "posedirs"):
@@ -76,7 +75,7 @@ class Skinning(nn.Module):
             setattr(reduced, name, planes[..., vertex_ids].flatten(-2).contiguous())
         for name in ("weights", "bones", "bone_weights"):
             setattr(reduced, name, getattr(self, name)[vertex_ids])
-        reduced._sparse_posedirs = _sparse(reduced.posedirs)
+        reduced._sparse_posedirs = _make_sparse(reduced.posedirs)
         return reduced
 
     def forward(self, betas: Tensor, pose_rotmats: Tensor) -> tuple[Tensor, ...]:
@@ -171,14 +170,14 @@ class Skinning(nn.Module):
         return torch.cat(levels, dim=1).index_select(1, self.from_level)
 
 
-def _as_planes(directions: Tensor) -> Tensor:
+def _to_planes(directions: Tensor) -> Tensor:
     """Blend shapes (V, 3, N) as the rows of a matrix (N, 3 * V), x of all vertices first."""
     return directions.permute(2, 1, 0).flatten(1).contiguous()
 
 
-def _sparse(matrix: Tensor) -> tuple[np.ndarray, ...] | None:
+def _make_sparse(matrix: Tensor) -> tuple[np.ndarray, ...] | None:
     """A matrix's transpose for `skinning_numba.correct`, if hardly any of it is set."""
-    if matrix.count_nonzero() > MOST_SPARSE * matrix.numel():
+    if matrix.count_nonzero() > MAX_DENSITY * matrix.numel():
         return None
     transposed = scipy.sparse.csr_matrix(matrix.T.cpu().numpy())
     rows = np.flatnonzero(np.diff(transposed.indptr)).astype(np.int32)
@@ -186,7 +185,7 @@ def _sparse(matrix: Tensor) -> tuple[np.ndarray, ...] | None:
     return rows, starts, transposed.indices, transposed.data
 
 
-def _levels(parents: list[int]) -> list[list[int]]:
+def _sort_by_level(parents: list[int]) -> list[list[int]]:
     """Joints by their distance from the root, whose number is 0."""
     levels = [[0]]
     while True:

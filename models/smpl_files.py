@@ -79,7 +79,7 @@ class _ChumpyArray(_StandIn):
         if "x" in self.state:  # chumpy.ch.Ch: the array itself
             return np.asarray(self.state["x"])
         if "a" in self.state and "idxs" in self.state:  # chumpy.reordering.Select: picked entries
-            source = _plain(self.state["a"]).ravel()[np.asarray(self.state["idxs"])]
+            source = _to_plain(self.state["a"]).ravel()[np.asarray(self.state["idxs"])]
             shape = self.state.get("preferred_shape")
             return source if shape is None else source.reshape(shape)
         raise ValueError(f"chumpy object with unknown fields {sorted(self.state)}")
@@ -116,7 +116,7 @@ class _SmplUnpickler(PlainUnpickler):
         return super().find_class(module, name)
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     return value.value() if isinstance(value, _StandIn) else value
 
 
@@ -126,7 +126,7 @@ def _read_pickle(path: Path) -> dict[str, Any]:
             content = _SmplUnpickler(file, encoding="latin1").load()
         if not isinstance(content, dict):
             raise ValueError(f"found a {type(content).__name__}, expected a dictionary")
-        return {key: _plain(value) for key, value in content.items()}
+        return {key: _to_plain(value) for key, value in content.items()}
     except (pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is not a readable SMPL pickle: {error}") from error
 
@@ -176,10 +176,10 @@ def read_smpl_file(path: Path) -> SmplArrays:
     missing = [key for key in _REQUIRED if key not in content]
     if missing:
         raise InputError(f"{path} has no {', '.join(missing)}; it is not a whole SMPL model")
-    return _checked(path, content)
+    return _check_arrays(path, content)
 
 
-def _checked(path: Path, content: dict[str, Any]) -> SmplArrays:
+def _check_arrays(path: Path, content: dict[str, Any]) -> SmplArrays:
     def floats(key):
         return np.ascontiguousarray(np.asarray(content[key]), dtype=np.float32)
 

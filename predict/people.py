@@ -1,125 +1,82 @@
-"""From photos to predicted people: the steps of `run_predict.py` before anything is written."""
+"""From photos to predicted people: the steps of `run_predict.py` before anything is drawn.
+
+Crop, proxy representation and decoder are those of training (`utils.cameras`, `utils.proxy`,
+`models.decoder`); here they are applied to what a detector found.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from metrics.metrics import silhouette_iou
 from models.checkpoints import Predictor
+from models.decoder import Bodies, decode_in_photos
 from predict.detectors.interface import Detection, Detector
-from predict.pipeline import Bodies, observe_people, predict_bodies
-from renderers.rasteriser import Rasteriser
-from renderers.silhouettes import regressed_silhouettes
-from utils.errors import InputError
+from renderers.rasteriser import Rasteriser, render_silhouettes
+from utils.cameras import boxes_of_silhouettes, cut_silhouettes, points_to_crops, square_crops
+from utils.errors import InputError, Skipped
 from utils.images import read_image
+from utils.proxy import Observation
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person in a photo; what is not known yet is empty."""
+
+    detection: Detection
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)  # `models.decoder.Bodies.person`
+    silhouette_iou: float = float("nan")  # predicted with detected silhouette, inside the photo
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)  # by kind: (H, W, 3) uint8 RGB
 
 
 @dataclass(frozen=True)
 class Photo:
-    """An image file and the name that its results go by."""
+    """A photo on its way; what is not known yet, or no longer needed, is None or empty."""
 
     path: Path
-    name: str
-
-    @property
-    def photo(self) -> "Photo":
-        """Itself, as with every later stage of a photo."""
-        return self
+    name: str  # that its results go by
+    image: np.ndarray | None = None  # (H, W, 3) uint8 RGB
+    people: tuple[Person, ...] = ()  # the most prominent first
 
 
-@dataclass(frozen=True)
-class ReadPhoto:
-    """A photo with its pixels."""
-
-    photo: Photo
-    image: np.ndarray  # (H, W, 3) uint8 RGB
-
-
-@dataclass(frozen=True)
-class FoundPeople:
-    """The people to predict in a photo."""
-
-    photo: Photo
-    image: np.ndarray | None  # (H, W, 3) uint8 RGB, if pictures will be drawn
-    detections: list[Detection]  # one or more, the most prominent first
-
-
-@dataclass(frozen=True)
-class PredictedPerson:
-    """A person with everything predicted about them."""
-
-    detection: Detection
-    arrays: dict[str, np.ndarray]  # `predict.pipeline.Bodies.person`
-    silhouette_iou: float  # of the predicted with the detected silhouette, inside the photo
-
-
-@dataclass(frozen=True)
-class PredictedPhoto:
-    """The people of a photo, predicted."""
-
-    photo: Photo
-    image: np.ndarray | None  # (H, W, 3) uint8 RGB
-    people: list[PredictedPerson]  # the most prominent first
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A photo without a result."""
-
-    photo: Photo
-    reason: str
-
-
-class OfPhoto(Protocol):
-    """Any stage of a photo."""
-
-    @property
-    def photo(self) -> Photo:
-        """The photo."""
-        ...
-
-
-Before = TypeVar("Before", bound=OfPhoto)
-After = TypeVar("After", bound=OfPhoto)
-
-
-def attempt(work: Callable[[Before], After], photo: Before | Skipped, name: str) -> After | Skipped:
+def attempt(work: Callable[[Photo], Result], photo: Photo | Skipped, name: str) -> Result | Skipped:
     """`work(photo)`, so that one bad photo never stops the others.
 
     Args:
         work: what to do with a photo.
-        photo: at the stage that `work` takes, or skipped already, which is passed on.
+        photo: skipped already, it is passed on.
         name: of the work, for the reason.
     """
     if isinstance(photo, Skipped):
         return photo
-    path = photo.photo.path
+    path = photo.path
     try:
         return work(photo)
     except InputError as error:
         reason = str(error)
-        return Skipped(photo.photo, reason if str(path) in reason else f"{path}: {reason}")
+        return Skipped(path.name, reason if str(path) in reason else f"{path}: {reason}")
     except Exception as error:  # libraries fail in their own ways
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return Skipped(photo.photo, f"{path}: {name} failed ({reason})")
+        return Skipped(path.name, f"{path}: {name} failed ({reason})")
 
 
-def read_photo(photo: Photo) -> ReadPhoto:
-    """Reads a photo; raises InputError where that cannot be done."""
-    return ReadPhoto(photo, read_image(photo.path))
+def read_photo(photo: Photo) -> Photo:
+    """Reads a photo's pixels; raises InputError where that cannot be done."""
+    return replace(photo, image=read_image(photo.path))
 
 
-def find_people(
-    read: ReadPhoto, detector: Detector, everyone: bool, keep_image: bool
-) -> FoundPeople:
+def find_people(photo: Photo, detector: Detector, everyone: bool, keep_image: bool) -> Photo:
     """Finds the people to predict.
 
     Args:
-        read: the photo.
+        photo: with its image.
         detector: of people.
         everyone: all of them, else the most prominent one.
         keep_image: whether the image will be needed again.
@@ -127,11 +84,43 @@ def find_people(
     Raises:
         InputError: nobody was found.
     """
-    detections = detector.detect(read.image)
+    detections = detector.detect(photo.image)
     if not detections:
-        raise InputError(f"{read.photo.path}: no person found")
-    return FoundPeople(
-        read.photo, read.image if keep_image else None, detections[: None if everyone else 1]
+        raise InputError(f"{photo.path}: no person found")
+    people = tuple(map(Person, detections[: None if everyone else 1]))
+    return replace(photo, image=photo.image if keep_image else None, people=people)
+
+
+def observe_people(
+    detections: Sequence[Detection], size: int, device: torch.device
+) -> tuple[Observation, Tensor, Tensor]:
+    """Cuts out each person, which is what the network looks at.
+
+    Args:
+        detections: P people, of one photo or of several.
+        size: S, side of the network's crops in pixels.
+        device: where the tensors go.
+
+    Returns:
+        The observation; the crops (P, 3), centre x, centre y, side in pixels of each person's
+        photo; and which pixels of the crop the photo covers, (P, S, S) bool.
+    """
+    parts = [_cut_person(detection, size, device) for detection in detections]
+    crops, silhouettes, inside, joints2d_px, confidence = map(torch.cat, zip(*parts, strict=True))
+    return Observation(silhouettes, joints2d_px, confidence), crops, inside
+
+
+def _cut_person(detection: Detection, size: int, device: torch.device) -> tuple[Tensor, ...]:
+    silhouette = torch.from_numpy(detection.silhouette).to(device)[None]  # (1, H, W)
+    joints2d_px = torch.from_numpy(detection.joints2d_px).to(device)[None]  # (1, 17, 2)
+    confidence = torch.from_numpy(detection.joint_confidence).to(device)[None]  # (1, 17)
+    crops = square_crops(boxes_of_silhouettes(silhouette))
+    return (
+        crops,
+        cut_silhouettes(silhouette, crops, size),
+        cut_silhouettes(torch.ones_like(silhouette), crops, size),
+        points_to_crops(joints2d_px, crops, size),
+        confidence,
     )
 
 
@@ -145,7 +134,6 @@ class BodyPredictor:
     """
 
     def __init__(self, predictor: Predictor, device: torch.device, batch_size: int) -> None:
-        """Prepares the silhouette renderer."""
         # Convolutions on the CPU are a fifth faster with channels last; numbers change by rounding.
         self._regressor = predictor.regressor.to(memory_format=torch.channels_last)
         self._body_model = predictor.body_model
@@ -155,36 +143,37 @@ class BodyPredictor:
             predictor.body_model.faces, predictor.body_model.face_parts, image_size=self._size
         ).to(device)
 
-    def predict(self, detections: Sequence[Detection]) -> list[PredictedPerson]:
-        """Predicts people, `batch_size` at a time."""
-        people: list[PredictedPerson] = []
-        for start in range(0, len(detections), self.batch_size):
-            people.extend(self._predict_batch(detections[start : start + self.batch_size]))
-        return people
+    def predict(self, people: Sequence[Person]) -> list[Person]:
+        """Predicts people from their detections, `batch_size` at a time."""
+        predicted: list[Person] = []
+        for start in range(0, len(people), self.batch_size):
+            predicted.extend(self._predict_batch(people[start : start + self.batch_size]))
+        return predicted
 
-    def _predict_batch(self, detections: Sequence[Detection]) -> list[PredictedPerson]:
-        observed = observe_people(detections, self._size, self._device)
-        bodies = predict_bodies(self._regressor, self._body_model, observed)
-        silhouettes = regressed_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser)
-        ious = silhouette_iou(
-            silhouettes, observed.observation.silhouettes, observed.inside_photo
-        ).tolist()
+    @torch.inference_mode()
+    def _predict_batch(self, people: Sequence[Person]) -> list[Person]:
+        detections = [person.detection for person in people]
+        observation, crops, inside_photo = observe_people(detections, self._size, self._device)
+        bodies = decode_in_photos(self._regressor(observation), self._body_model, crops)
+        silhouettes = render_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser)
+        # Outside the photo nothing could be detected.
+        ious = silhouette_iou(silhouettes, observation.silhouettes, inside_photo).tolist()
         bodies = Bodies(*(values.cpu() for values in bodies))
         return [
-            PredictedPerson(detection, bodies.person(index), ious[index])
-            for index, detection in enumerate(detections)
+            replace(person, arrays=bodies.person(index), silhouette_iou=ious[index])
+            for index, person in enumerate(people)
         ]
 
 
 def predict_photos(
-    found: Iterable[FoundPeople | Skipped], body_predictor: BodyPredictor
-) -> Iterator[PredictedPhoto | Skipped]:
+    photos: Iterable[Photo | Skipped], body_predictor: BodyPredictor
+) -> Iterator[Photo | Skipped]:
     """Predicts the people of photos in their order, gathering them into whole batches."""
-    waiting: list[FoundPeople | Skipped] = []
+    waiting: list[Photo | Skipped] = []
     people = 0
-    for photo in found:
+    for photo in photos:
         waiting.append(photo)
-        people += 0 if isinstance(photo, Skipped) else len(photo.detections)
+        people += 0 if isinstance(photo, Skipped) else len(photo.people)
         if people >= body_predictor.batch_size or people == 0:
             yield from _predict_together(waiting, body_predictor)
             waiting, people = [], 0
@@ -192,23 +181,21 @@ def predict_photos(
 
 
 def _predict_together(
-    waiting: Sequence[FoundPeople | Skipped], body_predictor: BodyPredictor
-) -> Iterator[PredictedPhoto | Skipped]:
-    found = [photo for photo in waiting if isinstance(photo, FoundPeople)]
+    waiting: Sequence[Photo | Skipped], body_predictor: BodyPredictor
+) -> Iterator[Photo | Skipped]:
+    found = [photo for photo in waiting if isinstance(photo, Photo)]
     try:
-        people = body_predictor.predict([each for photo in found for each in photo.detections])
+        people = body_predictor.predict([person for photo in found for person in photo.people])
     except Exception:  # one of them, or all together, are too much: each photo by itself
         for photo in waiting:
-            yield attempt(lambda one: _predicted(one, body_predictor), photo, "predicting")
+            yield attempt(
+                lambda one: replace(one, people=tuple(body_predictor.predict(one.people))),
+                photo,
+                "predicting",
+            )
         return
     remaining = iter(people)
     for photo in waiting:
-        if isinstance(photo, Skipped):
-            yield photo
-        else:
-            theirs = [next(remaining) for _ in photo.detections]
-            yield PredictedPhoto(photo.photo, photo.image, theirs)
-
-
-def _predicted(photo: FoundPeople, body_predictor: BodyPredictor) -> PredictedPhoto:
-    return PredictedPhoto(photo.photo, photo.image, body_predictor.predict(photo.detections))
+        if isinstance(photo, Photo):
+            photo = replace(photo, people=tuple(next(remaining) for _ in photo.people))
+        yield photo

@@ -49,7 +49,7 @@ class TruthComparer:
 
         Args:
             photo: the image file.
-            person: arrays of `predict.pipeline.Bodies.person`.
+            person: arrays of `models.decoder.Bodies.person`.
 
         Returns:
             None where there is no truth, or none that can be used, which is logged.
@@ -73,7 +73,7 @@ class TruthComparer:
         """Prediction and truth as `metrics.comparison.compare_people` takes them.
 
         Args:
-            person: arrays of `predict.pipeline.Bodies.person`.
+            person: arrays of `models.decoder.Bodies.person`.
             truth: of the same photo.
 
         Raises:

@@ -37,10 +37,9 @@ class NmrRenderer(nn.Module):
         near: float = 0.1,
         far: float = 100.0,
     ) -> None:
-        """Colours every face by its number."""
         super().__init__()
         self.image_size = (image_size, image_size)
-        self._renderer = _neural_renderer().Renderer(
+        self._renderer = _import_neural_renderer().Renderer(
             camera_mode="projection",
             image_size=image_size,
             orig_size=image_size,
@@ -65,13 +64,13 @@ class NmrRenderer(nn.Module):
     def forward(self, vertices_cam: Tensor, cam_k: Tensor) -> Fragments:
         """Draws a batch of people on a CUDA device; see `Rasteriser.forward`."""
         colours, depth = self._render(vertices_cam, cam_k)
-        number = _number_of(colours)
+        number = _decode_numbers(colours)
         depth = torch.where(number > 0, depth, torch.inf)
         return Fragments(self.labels[number], (number - 1).int(), depth)
 
     def part_segmentation(self, vertices_cam: Tensor, cam_k: Tensor) -> Tensor:
         """Only the (B, S, S) uint8 part segmentation of `forward`."""
-        return self.labels[_number_of(self._render(vertices_cam, cam_k)[0])]
+        return self.labels[_decode_numbers(self._render(vertices_cam, cam_k)[0])]
 
     @torch.no_grad()
     def _render(self, vertices_cam: Tensor, cam_k: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,13 +92,13 @@ class NmrRenderer(nn.Module):
         return colours, depth
 
 
-def _number_of(colours: Tensor) -> Tensor:
+def _decode_numbers(colours: Tensor) -> Tensor:
     """(B, S, S) int64: 0 for background, else the number of the face that was drawn, plus 1."""
     high, middle, low = (colours * _BASE).round().long().unbind(dim=1)
     return (high * _BASE + middle) * _BASE + low
 
 
-def _neural_renderer():
+def _import_neural_renderer():
     # Imported only when asked for: hardly any machine has it.
     try:
         import neural_renderer

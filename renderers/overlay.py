@@ -1,7 +1,8 @@
-"""Pictures of bodies on photos: pyrender where a GL context can be had, else our own shading.
+"""Pictures on photos: bodies, and what a network saw of them, silhouette and joints.
 
-Both draw the same mesh through the same pinhole camera into the same window of the photo, so that
-they differ in light alone.
+Bodies are drawn by pyrender where a GL context can be had, else by our own shading. Both draw the
+same mesh through the same pinhole camera into the same window of the photo, so that they differ in
+light alone.
 """
 
 import logging
@@ -15,12 +16,29 @@ from renderers.pyrender_backend import PyrenderBackend
 from renderers.shading import MAX_RENDER_SIDE, Lighting, render_mesh
 from utils.cameras import project_perspective
 from utils.errors import InputError
+from utils.joints import COCO17, COCO17_LIMB_INDICES
 
 log = logging.getLogger(__name__)
 
 BODY_COLOUR = (0.70, 0.80, 0.92)  # RGB in [0, 1]
 BACKENDS = ("auto", "pyrender", "own")
 WINDOW_MARGIN = 4  # px around the body
+
+TPOSE_SIZE = 480  # px, side of each view
+TPOSE_EXTENT = 2.3  # m that each view shows, so that pictures of several people compare
+TPOSE_DISTANCE = 12.0  # m
+TPOSE_BACKGROUND = 250
+FRONT = np.diag([1.0, -1.0, -1.0])  # body axes (y up) to camera axes, seen from the front
+FROM_LEFT = FRONT @ np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])  # seen from the body's left
+
+SILHOUETTE_COLOUR = (40, 170, 255)
+LEFT_COLOUR = (255, 130, 30)
+RIGHT_COLOUR = (60, 210, 90)
+MIDDLE_COLOUR = (250, 230, 80)
+CROP_COLOUR = (255, 255, 255)
+OUTLINE_COLOUR = (20, 20, 20)
+SILHOUETTE_OPACITY = 0.45
+SUBPIXEL_BITS = 4  # cv2 draws at 1/16 px
 
 
 class Backend(Protocol):
@@ -52,7 +70,6 @@ class OwnBackend:
     """
 
     def __init__(self, faces: np.ndarray, lighting: Lighting) -> None:
-        """Keeps the faces."""
         self._faces = torch.from_numpy(np.asarray(faces, dtype=np.int64))
         self._lighting = lighting
 
@@ -82,7 +99,6 @@ class BodyRenderer:
     def __init__(
         self, faces: np.ndarray, backend: str = "auto", lighting: Lighting | None = None
     ) -> None:
-        """Chooses the backend."""
         if backend not in BACKENDS:
             raise InputError(f"unknown renderer {backend!r}; expected one of {', '.join(BACKENDS)}")
         self._own = OwnBackend(faces, lighting or Lighting())
@@ -95,7 +111,7 @@ class BodyRenderer:
         except Exception as error:
             if backend == "pyrender":
                 raise InputError(
-                    f"pyrender does not work here ({_one_line(error)}); install libegl1 and "
+                    f"pyrender does not work here ({_format_error(error)}); install libegl1 and "
                     "libgl1-mesa-dri, or choose --renderer own"
                 ) from error
             self._warn(error)
@@ -126,10 +142,10 @@ class BodyRenderer:
 
     @staticmethod
     def _warn(error: Exception) -> None:
-        log.warning("no OpenGL here (%s): drawing with our own renderer", _one_line(error))
+        log.warning("no OpenGL here (%s): drawing with our own renderer", _format_error(error))
 
 
-def _one_line(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     text = " ".join(str(error).split()) or "no message"
     return f"{type(error).__name__}: {text[:120]}"
 
@@ -142,7 +158,7 @@ class Window(NamedTuple):
     size: int
 
 
-def window_of(points_px: np.ndarray, width: int, height: int) -> Window | None:
+def find_window(points_px: np.ndarray, width: int, height: int) -> Window | None:
     """The square window that holds every projected vertex which the photo can show.
 
     Args:
@@ -186,7 +202,7 @@ def draw_body(
     points_px = project_perspective(
         torch.from_numpy(vertices_cam)[None], torch.from_numpy(cam_k)[None]
     )[0].numpy()
-    window = window_of(points_px, width, height)
+    window = find_window(points_px, width, height)
     if window is None:
         return photo.copy()
     side = min(window.size, MAX_RENDER_SIDE)
@@ -209,3 +225,96 @@ def _compose(photo: np.ndarray, picture: np.ndarray, window: Window) -> np.ndarr
     mixed = layer[..., :3] * 255 + below * (1 - layer[..., 3:])
     composed[rows, columns] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     return composed
+
+
+def draw_proxy(
+    picture: np.ndarray,
+    silhouette: np.ndarray,
+    joints2d_px: np.ndarray,
+    joint_confidence: np.ndarray,
+    crop: np.ndarray | None = None,
+) -> np.ndarray:
+    """A person's silhouette, joints and limbs, as a detector found them or a network sees them.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB below it; left as it is.
+        silhouette: (H, W) bool.
+        joints2d_px: (17, 2) COCO joints, pixels of the picture.
+        joint_confidence: (17,) in [0, 1]; 0: not there.
+        crop: (3,) centre x, centre y, side in pixels of what was cut out of the picture, which is
+            framed; None where the picture is the crop.
+
+    Returns:
+        (H, W, 3) uint8 RGB; orange is the person's left, green the right, hollow joints were
+        guessed by the detector rather than seen.
+    """
+    picture = picture.copy()
+    tint = np.array(SILHOUETTE_COLOUR) * SILHOUETTE_OPACITY
+    within = picture[silhouette] * (1 - SILHOUETTE_OPACITY) + tint
+    picture[silhouette] = within.astype(np.uint8)
+    outline, _ = cv2.findContours(
+        silhouette.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+    )
+    side = float(len(picture) if crop is None else crop[2])
+    thickness = max(1, round(side / 250))
+    cv2.drawContours(picture, outline, -1, SILHOUETTE_COLOUR, thickness)
+    if crop is not None:
+        corners = crop[:2] + crop[2] / 2 * np.array([[-1.0, -1], [1, 1]])
+        start, end = (tuple(_to_subpixels(corner)) for corner in corners)
+        cv2.rectangle(picture, start, end, CROP_COLOUR, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
+    _draw_skeleton(picture, _to_subpixels(joints2d_px), joint_confidence, thickness)
+    return picture
+
+
+def _draw_skeleton(
+    picture: np.ndarray, places: np.ndarray, confidence: np.ndarray, thickness: int
+) -> None:
+    """Draws limbs and joints, whose `places` (17, 2) are of `_to_subpixels`, into the picture."""
+    for start, end in COCO17_LIMB_INDICES:
+        if confidence[start] > 0 and confidence[end] > 0:
+            colour = _choose_colour(COCO17[start], COCO17[end])
+            for width, tone in ((thickness + 2, OUTLINE_COLOUR), (thickness + 1, colour)):
+                cv2.line(
+                    picture, tuple(places[start]), tuple(places[end]), tone, width,
+                    cv2.LINE_AA, SUBPIXEL_BITS,
+                )  # fmt: skip
+    radius = (2 * thickness + 1) << SUBPIXEL_BITS
+    for place, seen, name in zip(places, confidence, COCO17, strict=True):
+        if seen > 0:
+            filling = cv2.FILLED if seen > 0.5 else thickness
+            for width, tone in ((thickness + 2, OUTLINE_COLOUR), (filling, _choose_colour(name))):
+                cv2.circle(picture, tuple(place), radius, tone, width, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _to_subpixels(points_px: np.ndarray) -> np.ndarray:
+    """Our continuous pixels to cv2's fixed-point ones, whose integers are pixel centres."""
+    return np.rint((points_px - 0.5) * (1 << SUBPIXEL_BITS)).astype(int)
+
+
+def _choose_colour(*names: str) -> tuple[int, int, int]:
+    for side, colour in (("left_", LEFT_COLOUR), ("right_", RIGHT_COLOUR)):
+        if all(name.startswith(side) for name in names):
+            return colour
+    return MIDDLE_COLOUR
+
+
+def draw_tpose(renderer: BodyRenderer, vertices_tpose: np.ndarray) -> np.ndarray:
+    """The T-posed body from the front and from its left, at the same scale for everybody.
+
+    Args:
+        renderer: for the body's faces.
+        vertices_tpose: (V, 3) metres, body axes (y up).
+
+    Returns:
+        (TPOSE_SIZE, 2 * TPOSE_SIZE, 3) uint8 RGB.
+    """
+    canvas = np.full((TPOSE_SIZE, TPOSE_SIZE, 3), TPOSE_BACKGROUND, dtype=np.uint8)
+    focal = TPOSE_SIZE * TPOSE_DISTANCE / TPOSE_EXTENT
+    half = TPOSE_SIZE / 2
+    cam_k = np.array([[focal, 0, half], [0, focal, half], [0, 0, 1]], dtype=np.float32)
+    centre = (vertices_tpose.min(axis=0) + vertices_tpose.max(axis=0)) / 2
+    views = []
+    for to_camera in (FRONT, FROM_LEFT):
+        vertices_cam = (vertices_tpose - centre) @ to_camera.T + [0, 0, TPOSE_DISTANCE]
+        views.append(draw_body(canvas, renderer, vertices_cam.astype(np.float32), cam_k))
+    return np.concatenate(views, axis=1)

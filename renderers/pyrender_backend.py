@@ -26,7 +26,6 @@ class PyrenderBackend:
     """
 
     def __init__(self, faces: np.ndarray, lighting: Lighting) -> None:
-        """Loads pyrender and makes a GL context."""
         if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
             # PyOpenGL reads this once, at its first import; a choice of the user's stands.
             os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
@@ -52,7 +51,7 @@ class PyrenderBackend:
             zfar=float(depth.max()) + DEPTH_MARGIN,
         )  # fmt: skip
         scene.add(camera)
-        for direction, strength in _lights(self._lighting):
+        for direction, strength in _list_lights(self._lighting):
             light = pyrender.DirectionalLight(color=np.ones(3), intensity=np.pi * strength)
             scene.add(light, pose=_pose_shining_from(TO_GL @ direction))
         self._renderer.viewport_width = self._renderer.viewport_height = size
@@ -79,7 +78,7 @@ class PyrenderBackend:
         return self._pyrender.Mesh([primitive])
 
 
-def _lights(lighting: Lighting) -> list[tuple[np.ndarray, float]]:
+def _list_lights(lighting: Lighting) -> list[tuple[np.ndarray, float]]:
     # The third one, from straight above, stands for the sky's share of the ambient light.
     return [
         (np.array(lighting.key), lighting.key_strength),

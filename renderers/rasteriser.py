@@ -24,6 +24,8 @@ from kernels import rasteriser_numba
 from kernels.threads import in_threads
 from kernels.triton_support import triton_problem
 from renderers import torch_rasteriser
+from utils.cameras import weak_perspective_to_pinhole
+from utils.tensors import constant
 
 Backend = Literal["auto", "numba", "triton", "torch"]
 
@@ -72,7 +74,7 @@ class Rasteriser(nn.Module):
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        faces, face_parts = _as_integers(faces, "faces"), _as_integers(face_parts, "face_parts")
+        faces, face_parts = _to_integers(faces, "faces"), _to_integers(face_parts, "face_parts")
         _check_topology(faces, face_parts)
         if not 0 < near < far:
             raise ValueError(f"near and far are {near} and {far}; 0 < near < far is needed")
@@ -186,6 +188,24 @@ class Rasteriser(nn.Module):
         return parts
 
 
+@torch.no_grad()
+def render_silhouettes(vertices: Tensor, cam_wp: Tensor, rasteriser: Rasteriser) -> Tensor:
+    """Silhouettes of estimated bodies as their weak-perspective cameras see them.
+
+    Args:
+        vertices: (B, V, 3) metres.
+        cam_wp: (B, 3).
+        rasteriser: of the body's faces, square.
+
+    Returns:
+        (B, S, S) bool.
+    """
+    size = rasteriser.image_size[0]
+    whole = constant((size / 2, size / 2, float(size)), vertices.device).expand(len(vertices), -1)
+    cam_t, cam_k = weak_perspective_to_pinhole(cam_wp, whole)
+    return rasteriser.part_segmentation(vertices + cam_t[:, None], cam_k) > 0
+
+
 def choose_backend(wanted: Backend, device: torch.device) -> Backend:
     """What draws on a device: "numba" on the CPU, "triton" on CUDA devices, "torch" elsewhere.
 
@@ -225,12 +245,14 @@ def _height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
     return tuple(size)
 
 
-def _as_integers(array: Tensor | np.ndarray, name: str) -> Tensor:
+def _to_integers(array: Tensor | np.ndarray, name: str) -> Tensor:
     """A tensor of int64; numpy's unsigned types, which torch mostly cannot compute with, too."""
     if isinstance(array, np.ndarray) and array.dtype.kind in "iu":
         array = torch.from_numpy(array.astype(np.int64))
     if not isinstance(array, Tensor) or array.is_floating_point() or array.dtype == torch.bool:
-        raise ValueError(f"{name} must be a tensor or array of integers, but is {_kind(array)}")
+        raise ValueError(
+            f"{name} must be a tensor or array of integers, but is {_describe_kind(array)}"
+        )
     return array.detach().long()
 
 
@@ -260,7 +282,7 @@ def _check_tensor(
     """Raise unless `tensor` is float32 of `shape` (None: any length) on `device`."""
     wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
     if not isinstance(tensor, Tensor) or tensor.dtype != torch.float32:
-        raise ValueError(f"{name} must be a float32 tensor, but is {_kind(tensor)}")
+        raise ValueError(f"{name} must be a float32 tensor, but is {_describe_kind(tensor)}")
     fits = len(tensor.shape) == len(shape) and all(
         n is None or n == m for n, m in zip(shape, tensor.shape, strict=True)
     )
@@ -270,5 +292,5 @@ def _check_tensor(
         raise ValueError(f"{name} is on {tensor.device}, but the rasteriser is on {device}")
 
 
-def _kind(value: object) -> str:
+def _describe_kind(value: object) -> str:
     return str(value.dtype) if isinstance(value, Tensor | np.ndarray) else type(value).__name__

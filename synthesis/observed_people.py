@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from models.body_model import BodyModel
-from models.regressed_body import describe_body
+from models.decoder import describe_body
 from synthesis.synthesiser import SyntheticBatch, joint_targets
 from utils.errors import InputError
 from utils.joints import COCO17, COCO17_SWAP, SMPL_JOINTS, SMPL_SWAP

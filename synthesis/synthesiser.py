@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from models.body_model import BodyModel
-from models.regressed_body import describe_body
+from models.decoder import describe_body
 from renderers.nmr_renderer import NmrRenderer
 from renderers.rasteriser import Rasteriser
 from synthesis.body import draw_betas, draw_vertex_noise

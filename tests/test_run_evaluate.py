@@ -19,8 +19,7 @@ from evaluate.sources import MEAN
 from models.body_model import BodyModel
 from predict.detectors import registry
 from predict.detectors.interface import Detection
-from renderers.rasteriser import Rasteriser
-from renderers.silhouettes import regressed_silhouettes
+from renderers.rasteriser import Rasteriser, render_silhouettes
 from run_evaluate import EvaluateOptions, main, run
 from tests.evaluation_sets import (
     constant_checkpoint,
@@ -168,7 +167,7 @@ def test_the_silhouette_iou_by_hand(tmp_path, ssp3d, licensed_set, smpl_checkpoi
     run(options, licensed_set)
     vertices = pose_body(licensed_body, SAID_BETAS, SAID_POSE).vertices
     rasteriser = Rasteriser(licensed_body.faces, licensed_body.face_parts, 256)
-    said = regressed_silhouettes(vertices, torch.tensor([[0.9, 0, 0]]), rasteriser)[0].numpy()
+    said = render_silhouettes(vertices, torch.tensor([[0.9, 0, 0]]), rasteriser)[0].numpy()
     centres = (np.arange(256) + 0.5) / 256
     inside = (centres > 8 / 96) & (centres < 88 / 96)
     true = inside[:, None] & inside

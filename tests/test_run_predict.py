@@ -19,7 +19,7 @@ from models import refinement
 from models.body_model import BodyModel, read_mean_parameters
 from predict.detectors import registry
 from predict.detectors.interface import Detection
-from run_predict import PredictOptions, exit_status, main, predict
+from run_predict import PredictOptions, choose_exit_status, main, predict
 from tests.networks import NETWORKS, random_network, stored_options
 from utils.command_line import STOPPED, WRONG_USE, run_script
 from utils.paths import CHECKPOINTS, DEMO, ROOT
@@ -215,7 +215,7 @@ def test_people_are_refined_when_asked(tmp_path, fake_detector, monkeypatch):
     torch.save({**stored, "error_covariance": 0.01 * torch.eye(85)}, tmp_path / "spread.tar")
     _write_photo(tmp_path / "photos" / "a.png", 120)
     refined_by = []
-    monkeypatch.setattr(refinement, "LARGEST_MEDIAN_RESIDUAL", 1e6)
+    monkeypatch.setattr(refinement, "MAX_MEDIAN_RESIDUAL", 1e6)
     original = refinement.Refiner.refine
     monkeypatch.setattr(
         refinement.Refiner, "refine", lambda *given: refined_by.append(given) or original(*given)
@@ -384,9 +384,9 @@ def test_a_mistyped_option_offers_the_nearest(monkeypatch, capsys):
 
 
 def test_exit_status():
-    assert exit_status(2, 0) == 0
-    assert exit_status(0, 2) == 1
-    assert exit_status(1, 1) == 3
+    assert choose_exit_status(2, 0) == 0
+    assert choose_exit_status(0, 2) == 1
+    assert choose_exit_status(1, 1) == 3
 
 
 def test_help_loads_nothing_heavy():

@@ -7,9 +7,8 @@ from data.pose_dataset import load_poses
 from metrics.metrics import Metrics
 from models.body_model import read_mean_parameters
 from models.checkpoints import load_predictor, read_checkpoint
-from models.regressed_body import regressed_body
-from models.regressor import decode_parameters
-from renderers.silhouettes import regressed_silhouettes
+from models.decoder import decode_in_crops, decode_parameters
+from renderers.rasteriser import render_silhouettes
 from synthesis.synthesiser import CameraOptions, Synthesiser
 from utils.paths import DEFAULT_CHECKPOINT, OPEN_POSES_VAL
 
@@ -39,9 +38,9 @@ def people(predictor):
 
 def _measured(parameters, predictor, people) -> dict[str, float]:
     synthesiser, batch = people
-    prediction = regressed_body(parameters, predictor.body_model, predictor.image_size)
+    prediction = decode_in_crops(parameters, predictor.body_model, predictor.image_size)
     prediction["vertices_tpose"] = predictor.body_model.tpose(parameters.betas)
-    prediction["silhouettes"] = regressed_silhouettes(
+    prediction["silhouettes"] = render_silhouettes(
         prediction["vertices"], prediction["cam_wp"], synthesiser.rasteriser
     )
     metrics = Metrics()

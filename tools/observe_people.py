@@ -28,7 +28,7 @@ from evaluate.open_benchmark import (
 )
 from predict.detectors.interface import Detection, Detector
 from predict.detectors.registry import build_detector
-from predict.pipeline import observe_people
+from predict.people import observe_people
 from scenes.picture_options import PictureOptions
 from scenes.random_people import neutral_body
 from tools.detecting import TruePerson, Window, find_in_window, pack_floats, project_person
@@ -161,10 +161,10 @@ def describe_detection(
 ) -> dict[str, np.ndarray]:
     """What the network would see, and the true joints, in shares of the same crop's side."""
     size = options.image_size
-    seen = observe_people([detection], size, torch.device("cpu"))
-    silhouettes, joints2d_px, confidence = seen.observation
+    observation, crops, _ = observe_people([detection], size, torch.device("cpu"))
+    silhouettes, joints2d_px, confidence = observation
     true_joints2d_px = torch.from_numpy(person.joints2d_px)[None]
-    true_in_crop_px = points_to_crops(true_joints2d_px, seen.crops, size)
+    true_in_crop_px = points_to_crops(true_joints2d_px, crops, size)
     return {
         "silhouettes": np.packbits(silhouettes[0].numpy()),
         "joints2d": pack_floats(joints2d_px[0].numpy() / size),

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from renderers.overlay import draw_proxy
 from utils.files import lock_folder, write_whole
+from utils.proxy import Observation
 
 METRICS_FILE = "metrics.csv"
 _PEOPLE_SHOWN = 8
@@ -68,27 +70,27 @@ class RunLog:
 def proxy_grid(sample: dict[str, Tensor]) -> np.ndarray:
     """A picture of inputs and predictions: a column a person.
 
-    The upper row shows the input, its silhouette in grey and its joints in green; the lower row the
-    true silhouette in red, the predicted one in blue (violet where they agree) and the predicted
-    joints in white.
+    The upper row shows the input, see `renderers.overlay.draw_proxy`; the lower row the true
+    silhouette in red, the predicted one in blue (violet where they agree) and the predicted joints
+    in white.
 
     Args:
-        sample: proxy (B, 18, S, S), target_silhouettes and pred_silhouettes (B, S, S) and
-            pred_joints2d_px (B, 17, 2).
+        sample: an `Observation`'s fields by name, target_silhouettes and pred_silhouettes
+            (B, S, S) and pred_joints2d_px (B, 17, 2).
 
     Returns:
         (2 S, n S, 3) uint8 RGB of the first n <= 8 people.
     """
-    proxy = sample["proxy"][:_PEOPLE_SHOWN].float()
-    silhouette, joints = proxy[:, 0], proxy[:, 1:].amax(dim=1)
-    grey = 0.4 * silhouette
-    upper = torch.stack([grey, torch.maximum(grey, joints), grey], dim=-1)
+    observed = (sample[name][:_PEOPLE_SHOWN].cpu().numpy() for name in Observation._fields)
+    people = list(zip(*observed, strict=True))
+    black = np.zeros((*people[0][0].shape, 3), np.uint8)
+    upper = [draw_proxy(black, *person) for person in people]
     target = sample["target_silhouettes"][:_PEOPLE_SHOWN].float()
     pred = sample["pred_silhouettes"][:_PEOPLE_SHOWN].float()
     lower = torch.stack([0.7 * target, torch.zeros_like(target), 0.7 * pred], dim=-1)
     _mark_points(lower, sample["pred_joints2d_px"][:_PEOPLE_SHOWN])
-    rows = [torch.cat(list(row), dim=1) for row in (upper, lower)]
-    return (torch.cat(rows) * 255).clamp(0, 255).byte().cpu().numpy()
+    lower = (lower * 255).clamp(0, 255).byte().cpu().numpy()
+    return np.concatenate([np.concatenate(row, axis=1) for row in (upper, list(lower))])
 
 
 def _mark_points(images: Tensor, points_px: Tensor) -> None:

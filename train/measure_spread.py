@@ -18,9 +18,9 @@ from tqdm import tqdm
 from data.pose_dataset import load_poses
 from models.body_model import read_mean_parameters
 from models.checkpoints import ERROR_COVARIANCE, Predictor, load_predictor, read_checkpoint
+from models.decoder import BodyParameters
 from models.feedback import FeedbackRegressor
-from models.refinement import CHANGE_DIMS, Refiner, parameter_errors
-from models.regressor import BodyParameters
+from models.refinement import CHANGE_DIMS, Refiner, measure_parameter_errors
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import CameraOptions, Synthesiser
 from train.checkpoints import save_atomically
@@ -96,7 +96,7 @@ def measure_errors(
         camera = fit_weak_perspective(joints3d, batch.target["joints2d_norm"])
         true = BodyParameters(camera, pose_rotmats, betas)
         agreeing = refiner.agreeing(batch.observation, estimate)
-        errors.append(parameter_errors(estimate, true)[agreeing].double())
+        errors.append(measure_parameter_errors(estimate, true)[agreeing].double())
     return torch.cat(errors)
 
 

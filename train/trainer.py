@@ -14,10 +14,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from losses.multi_task import MultiTaskLoss
 from metrics.metrics import Metrics
+from models.decoder import BodyParameters, decode_in_crops, split_estimate
 from models.feedback import FeedbackRegressor
-from models.regressed_body import regressed_body
-from models.regressor import BodyParameters, Regressor
-from renderers.silhouettes import regressed_silhouettes
+from models.regressor import Regressor
+from renderers.rasteriser import render_silhouettes
 from synthesis.observed_people import ObservedPairs
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
@@ -206,7 +206,7 @@ class Trainer:
             progress: wraps the iterable of batches.
 
         Returns:
-            Loss terms and metrics by name; and the first batch's proxy, target and predicted
+            Loss terms and metrics by name; and the first batch's observation, target and predicted
             silhouettes, and joints, for pictures.
 
         Raises:
@@ -233,7 +233,7 @@ class Trainer:
             rounds.measure(batch, self._validation_loss_of)
             if not sample:
                 sample = {
-                    "proxy": batch.observation.proxy(),
+                    **batch.observation._asdict(),
                     "target_silhouettes": batch.target["silhouettes"],
                     "pred_silhouettes": prediction["silhouettes"],
                     "pred_joints2d_px": prediction["joints2d_px"],
@@ -260,7 +260,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Everything that resuming needs, in the format of the published checkpoints and more."""
-        estimate = self.regressor.initial_estimate
+        mean = split_estimate(self.regressor.initial_estimate)
         averaged = {} if self._average is None else {"ema_state_dict": self._average.state_dict()}
         return {
             **averaged,
@@ -274,7 +274,7 @@ class Trainer:
             "body": self.synthesiser.body_model.identity,
             "rounds": int(self.best_metrics.get("best_rounds", self.regressor.rounds)),
             "image_size": self.synthesiser.image_size,
-            "mean_parameters": {"pose": estimate[3:-10].clone(), "betas": estimate[-10:].clone()},
+            "mean_parameters": {"pose": mean.pose.clone(), "betas": mean.betas.clone()},
             "history": self.history,
             "step": self.step,
             "samples_seen": self.samples_seen,
@@ -312,12 +312,12 @@ class Trainer:
         """Adds a batch to the metrics; rendering the predictions is for validation alone.
 
         Returns:
-            The prediction, as `models.regressed_body` gives it, perhaps with silhouettes.
+            The prediction, as `models.decoder.decode_in_crops` gives it, perhaps with silhouettes.
         """
         synthesiser = self.synthesiser
-        prediction = regressed_body(parameters, synthesiser.body_model, synthesiser.image_size)
+        prediction = decode_in_crops(parameters, synthesiser.body_model, synthesiser.image_size)
         if silhouettes:
-            prediction["silhouettes"] = regressed_silhouettes(
+            prediction["silhouettes"] = render_silhouettes(
                 prediction["vertices"], prediction["cam_wp"], synthesiser.rasteriser
             )
         metrics.update(prediction, batch.target)
@@ -406,7 +406,7 @@ class _LossOf(nn.Module):
         """The estimated body, reduced to the vertices that the network keeps."""
         (synthesiser,) = self._synthesiser
         body = self.regressor.body
-        return regressed_body(
+        return decode_in_crops(
             parameters, synthesiser.body_model if body is None else body, synthesiser.image_size
         )
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from predict.detectors.densepose_head import (
     ROI_SAMPLES,
+    paste_silhouette,
     register_roi_heads,
-    silhouette_in_photo,
 )
 from predict.detectors.detectron import (
     Found,
-    people_in,
-    zoo_config,
+    read_zoo_config,
+    select_people,
 )
 from predict.detectors.detectron_weights import WeightsFile
 from predict.detectors.mask_and_pose import MaskAndPoseDetector
@@ -48,23 +48,22 @@ class DensePoseDetector(MaskAndPoseDetector):
     """Finds the people in a photo; see `MaskAndPoseDetector`."""
 
     def __init__(self, device: torch.device, checkpoints: Path) -> None:
-        """Loads both networks."""
         super().__init__(
             device,
             checkpoints,
             WEIGHTS,
-            lambda weights: (weights, densepose_config(weights)),
-            masks_of,
+            lambda weights: (weights, build_densepose_config(weights)),
+            select_masks,
         )
 
 
-def masks_of(found: FoundCharts) -> list[MaskCandidate]:
+def select_masks(found: FoundCharts) -> list[MaskCandidate]:
     """The people that DensePose found."""
-    people = people_in(found)
+    people = select_people(found)
     height, width = found.image_size
     return [
         MaskCandidate(
-            silhouette_in_photo(coarse, fine, box, height, width).cpu().numpy(),
+            paste_silhouette(coarse, fine, box, height, width).cpu().numpy(),
             box.cpu().numpy(),
             float(score),
         )
@@ -78,11 +77,11 @@ def masks_of(found: FoundCharts) -> list[MaskCandidate]:
     ]
 
 
-def densepose_config(weights: Mapping[str, Tensor]) -> "CfgNode":
+def build_densepose_config(weights: Mapping[str, Tensor]) -> "CfgNode":
     """The configuration of the published network to which the weights belong, by their names."""
     from detectron2.config import CfgNode
 
-    config = zoo_config("Base-RCNN-FPN.yaml")
+    config = read_zoo_config("Base-RCNN-FPN.yaml")
     config.MODEL.RESNETS.DEPTH = 101
     config.MODEL.ROI_HEADS.NAME = register_roi_heads()
     config.MODEL.ROI_HEADS.NUM_CLASSES = 1

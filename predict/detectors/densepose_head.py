@@ -108,9 +108,7 @@ def _upsampling(in_channels: int, factor: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def silhouette_in_photo(
-    coarse: Tensor, fine: Tensor, box: Tensor, height: int, width: int
-) -> Tensor:
+def paste_silhouette(coarse: Tensor, fine: Tensor, box: Tensor, height: int, width: int) -> Tensor:
     """A person's silhouette out of the network's scores.
 
     A pixel belongs to the person where neither the best coarse nor the best fine class is

@@ -1,7 +1,7 @@
 """detectron2 as the detectors here use it: one of its networks, run on one photo.
 
-Wu et al., "Detectron2", 2019. It is installed from its repository, so it is imported only by
-those who ask for one of its detectors.
+Wu et al., "Detectron2", 2019. It is installed from its repository and hardly anybody has it, so
+that it is imported inside functions, here and in the detectors that build on it.
 """
 
 import logging
@@ -22,7 +22,7 @@ INSTALL = (
     "pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'"
 )
 PERSON = 0  # class number in COCO's 80 and in the networks that know people alone
-PERSON_SCORE = 0.5  # of being a person; matching drops what only one network believes in
+MIN_SCORE = 0.5  # of being a person; matching drops what only one network believes in
 
 
 class Boxes(Protocol):
@@ -69,7 +69,7 @@ def require_detectron2() -> None:
         ) from error
 
 
-def zoo_config(name: str) -> "CfgNode":
+def read_zoo_config(name: str) -> "CfgNode":
     """One of detectron2's configurations by its path in its model zoo.
 
     It is read from the package's folder: the module `detectron2.model_zoo` needs pkg_resources,
@@ -91,7 +91,6 @@ class PersonNetwork:
     """
 
     def __init__(self, config: "CfgNode", device: torch.device) -> None:
-        """Builds the network with random weights."""
         from detectron2.data.transforms import ResizeShortestEdge
         from detectron2.modeling import build_model
 
@@ -99,7 +98,7 @@ class PersonNetwork:
         config.MODEL.DEVICE = str(device)
         # Leaving out the improbable before the masks are made changes nothing in the others:
         # suppression lets only a better box drop another.
-        config.MODEL.ROI_HEADS.SCORE_THRESH_TEST = PERSON_SCORE
+        config.MODEL.ROI_HEADS.SCORE_THRESH_TEST = MIN_SCORE
         self.module = build_model(config).eval()
         self._colours = config.INPUT.FORMAT
         side = config.INPUT.MIN_SIZE_TEST
@@ -109,21 +108,21 @@ class PersonNetwork:
     def __call__(self, image: np.ndarray) -> Found:
         """What it finds in `image`, (H, W, 3) uint8 RGB, in pixels of that image."""
         height, width = image.shape[:2]
-        pixels = in_colour_order(image, self._colours)
+        pixels = order_colours(image, self._colours)
         pixels = self._resize.get_transform(pixels).apply_image(pixels)
         given = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1))  # (3, H', W')
         (result,) = self.module([{"image": given, "height": height, "width": width}])
         return result["instances"]
 
 
-def in_colour_order(image: np.ndarray, order: str) -> np.ndarray:
+def order_colours(image: np.ndarray, order: str) -> np.ndarray:
     """An RGB image (H, W, 3) as a network wants it, `order` being "RGB" or "BGR"."""
     return np.ascontiguousarray(image[:, :, ::-1] if order == "BGR" else image)
 
 
-def people_in(found: Found) -> Tensor:
+def select_people(found: Found) -> Tensor:
     """(N,) bool, which of what was found are people beyond doubt."""
-    return (found.pred_classes == PERSON) & (found.scores >= PERSON_SCORE)
+    return (found.pred_classes == PERSON) & (found.scores >= MIN_SCORE)
 
 
 def _ignore_remarks() -> None:

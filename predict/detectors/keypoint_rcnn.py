@@ -15,12 +15,12 @@ from torch import Tensor
 from predict.detectors.detectron import (
     Found,
     PersonNetwork,
-    people_in,
-    zoo_config,
+    read_zoo_config,
+    select_people,
 )
 from predict.detectors.detectron_weights import WeightsFile, load_weights, read_weights
-from predict.detectors.masks import inside_photo
 from predict.detectors.matching import PoseCandidate
+from utils.cameras import inside_image
 
 WEIGHTS = WeightsFile(
     "Keypoint R-CNN R50-FPN 3x",
@@ -50,24 +50,23 @@ class KeypointRcnn:
     """
 
     def __init__(self, device: torch.device, weights_path: Path) -> None:
-        """Builds the network and loads its weights."""
         weights = read_weights(weights_path, WEIGHTS)
-        self.network = PersonNetwork(zoo_config(CONFIG), device)
+        self.network = PersonNetwork(read_zoo_config(CONFIG), device)
         load_weights(self.network.module, weights, weights_path, WEIGHTS)
 
     def poses(self, image: np.ndarray) -> list[PoseCandidate]:
         """The people in `image`, (H, W, 3) uint8 RGB, in any order."""
-        return poses_of(self.network(image))
+        return select_poses(self.network(image))
 
 
-def poses_of(found: FoundPoses) -> list[PoseCandidate]:
+def select_poses(found: FoundPoses) -> list[PoseCandidate]:
     """The people that Keypoint R-CNN found.
 
     Positions need no half-pixel correction: detectron2 adds 0.5 to COCO's pixel numbers when it
     reads them for training and places a heatmap cell at its centre, so that pixel i covers
     [i, i + 1), as here.
     """
-    people = people_in(found)
+    people = select_people(found)
     boxes, scores = (
         values[people].cpu().numpy() for values in (found.pred_boxes.tensor, found.scores)
     )
@@ -77,7 +76,7 @@ def poses_of(found: FoundPoses) -> list[PoseCandidate]:
         found.pred_keypoints[people].cpu().numpy(), boxes, scores, strict=True
     ):
         joints2d_px, probability = joints[:, :2], joints[:, 2]
-        seen = (probability >= SEEN) & inside_photo(joints2d_px, width, height)
+        seen = (probability >= SEEN) & inside_image(joints2d_px, width, height)
         # Interpolating the heatmap may lift its peak above 1.
         confidence = np.where(seen, probability.clip(max=1), 0).astype(np.float32)
         candidates.append(PoseCandidate(joints2d_px, confidence, box, float(score)))

@@ -27,7 +27,7 @@ class MaskAndPoseDetector:
         file: weights of the network for masks.
         with_config: from the weights read to the weights by their current names, and the
             configuration of the network that they are for.
-        masks_of: the people among what that network found.
+        select_masks: the people among what that network found.
 
     Raises:
         InputError: detectron2 or weights are missing, or the weights cannot be read.
@@ -39,18 +39,17 @@ class MaskAndPoseDetector:
         checkpoints: Path,
         file: WeightsFile,
         with_config: Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], "CfgNode"]],
-        masks_of: Callable[[Any], list[MaskCandidate]],
+        select_masks: Callable[[Any], list[MaskCandidate]],
     ) -> None:
-        """Loads both networks."""
         require_detectron2()
-        # Both files are looked for before a network is built, so that missing ones are told soon.
+        # Both files are looked for before a network is built: a missing one is reported soon.
         mask_path, pose_path = file.find(checkpoints), find_weights(checkpoints)
         weights, config = with_config(read_weights(mask_path, file))
         self._masks = PersonNetwork(config, device)
         load_weights(self._masks.module, weights, mask_path, file)
         self._poses = KeypointRcnn(device, pose_path)
-        self._masks_of = masks_of
+        self._select_masks = select_masks
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """See `Detector.detect`."""
-        return match_people(self._masks_of(self._masks(image)), self._poses.poses(image))
+        return match_people(self._select_masks(self._masks(image)), self._poses.poses(image))

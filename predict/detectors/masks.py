@@ -3,8 +3,10 @@
 import cv2
 import numpy as np
 
+from utils.cameras import inside_image
+
 MASK_THRESHOLD = 0.5
-SMALLEST_PERSON = 100  # px of silhouette; less is no person that a body can be fitted to
+MIN_PERSON_PIXELS = 100  # px of silhouette; less is no person that a body can be fitted to
 SPECK_SHARE = 0.002  # of the silhouette; holes smaller than this are noise, not background
 
 
@@ -39,7 +41,7 @@ def _tidy_part(silhouette: np.ndarray, joints2d_px: np.ndarray) -> np.ndarray:
     kept[_labels_at(labels, joints2d_px)] = True
     kept[0] = False
     silhouette = kept[labels]
-    if silhouette.sum() < SMALLEST_PERSON:
+    if silhouette.sum() < MIN_PERSON_PIXELS:
         return np.zeros_like(silhouette)
     return _fill_pinholes(silhouette)
 
@@ -50,14 +52,9 @@ def tight_box(silhouette: np.ndarray) -> np.ndarray:
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
 
 
-def inside_photo(joints2d_px: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(N,) bool, which of (N, 2) pixel positions lie in the photo; NaN does not."""
-    return ((joints2d_px >= 0) & (joints2d_px < (width, height))).all(axis=1)
-
-
 def _labels_at(labels: np.ndarray, joints2d_px: np.ndarray) -> np.ndarray:
     height, width = labels.shape
-    inside = joints2d_px[inside_photo(joints2d_px, width, height)].astype(int)
+    inside = joints2d_px[inside_image(joints2d_px, width, height)].astype(int)
     return labels[inside[:, 1], inside[:, 0]]
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from predict.detectors.interface import Detection
-from predict.detectors.masks import inside_photo, tidy_silhouette, tight_box
+from predict.detectors.masks import tidy_silhouette, tight_box
+from utils.cameras import inside_image
 
-SMALLEST_OVERLAP = 0.5  # IoU of boxes; two networks' boxes of one person agree to 0.8 and more
+MIN_IOU = 0.5  # IoU of boxes; two networks' boxes of one person agree to 0.8 and more
 SAME_PERSON = 0.8  # share of the smaller silhouette that lies in another: the same person again
 WELL_VISIBLE = 0.5  # confidence of a joint that may claim a loose piece of the mask
 CENTRED = 0.25  # a centred person's box centre lies so near the photo's, as a share of its sides
@@ -54,9 +55,9 @@ class _Person:
 
 
 def match_people(masks: Sequence[MaskCandidate], poses: Sequence[PoseCandidate]) -> list[Detection]:
-    """Silhouette and joints of the same person for everybody whom both networks found.
+    """Pairs masks and poses: silhouette and joints of each person whom both networks found.
 
-    Masks and poses are matched one to one. A pair's boxes must overlap by `SMALLEST_OVERLAP`; among
+    Masks and poses are matched one to one. A pair's boxes must overlap by `MIN_IOU`; among
     such pairs the assignment with the largest sum of overlap and share of joints inside the mask
     is taken, since the boxes of people in front of each other are too much alike. Masks and poses
     without a partner are dropped, and so is a person found twice.
@@ -66,23 +67,23 @@ def match_people(masks: Sequence[MaskCandidate], poses: Sequence[PoseCandidate])
         poses: of the same photo, in any order.
 
     Returns:
-        The people, the most prominent first (`prominence`).
+        The people, the most prominent first (`measure_prominence`).
     """
-    matched = [_person_of(masks[mask], poses[pose]) for mask, pose in _assign(masks, poses)]
+    matched = [_build_person(masks[mask], poses[pose]) for mask, pose in _assign(masks, poses)]
     people = sorted((person for person in matched if person), key=_score, reverse=True)
     kept: list[_Person] = []
     for person in people:
         if not any(_same_person(person.detection, other.detection) for other in kept):
             kept.append(person)
     # Sorting is stable: of two that are equally prominent the surer one stays first.
-    return sorted((person.detection for person in kept), key=prominence, reverse=True)
+    return sorted((person.detection for person in kept), key=measure_prominence, reverse=True)
 
 
-def prominence(detection: Detection) -> tuple[bool, int]:
+def measure_prominence(detection: Detection) -> tuple[bool, int]:
     """What people are ordered by: being roughly in the middle, then the silhouette's size.
 
     Someone whose box centre is within `CENTRED` of the photo's width and height from its middle
-    comes before everybody at the border, however large; within either group the larger
+    comes before all people at the border, however large; within either group the larger
     silhouette comes first.
     """
     height, width = detection.silhouette.shape
@@ -115,7 +116,7 @@ def _assign(
     if not masks or not poses:
         return []
     overlaps = box_overlaps(np.stack([m.box for m in masks]), np.stack([p.box for p in poses]))
-    near = overlaps >= SMALLEST_OVERLAP
+    near = overlaps >= MIN_IOU
     agreement = np.zeros_like(overlaps)  # 0 for strangers: they win nothing by being paired
     for mask, pose in np.argwhere(near):
         inside = _share_inside(masks[mask].mask, poses[pose])
@@ -127,17 +128,17 @@ def _assign(
 def _share_inside(mask: np.ndarray, pose: PoseCandidate) -> float:
     """Share of a pose's seen joints that lie in the mask; 0 when none was seen."""
     height, width = mask.shape
-    seen = (pose.joint_confidence > 0) & inside_photo(pose.joints2d_px, width, height)
+    seen = (pose.joint_confidence > 0) & inside_image(pose.joints2d_px, width, height)
     if not seen.any():
         return 0.0
     columns, rows = pose.joints2d_px[seen].astype(int).T
     return float((mask[rows, columns] > 0.5).mean())
 
 
-def _person_of(mask: MaskCandidate, pose: PoseCandidate) -> _Person | None:
+def _build_person(mask: MaskCandidate, pose: PoseCandidate) -> _Person | None:
     """A matched pair as a detection; None where the mask has nothing the size of a person."""
     height, width = mask.mask.shape
-    inside = inside_photo(pose.joints2d_px, width, height)
+    inside = inside_image(pose.joints2d_px, width, height)
     confidence = np.where(inside, pose.joint_confidence, 0).astype(np.float32)
     silhouette = tidy_silhouette(mask.mask, pose.joints2d_px[confidence > WELL_VISIBLE])
     if not silhouette.any():

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from predict.detectors.interface import Detection
-from predict.detectors.masks import inside_photo, tidy_silhouette, tight_box
+from predict.detectors.masks import tidy_silhouette, tight_box
+from utils.cameras import inside_image
 from utils.errors import InputError
 from utils.joints import COCO17, indices_of
 
@@ -36,7 +37,8 @@ class MediaPipeDetector:
         InputError: mediapipe is not installed or cannot be loaded on this machine.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *_: object) -> None:
+        # Neither device nor weights: its models are part of the package, and run on the CPU.
         self._quiet = True  # until the first person was found: only then has everything loaded
         with _silenced_stderr():
             try:
@@ -85,7 +87,7 @@ def detection_of(landmarks: np.ndarray, mask: np.ndarray) -> list[Detection]:
         return []
     joints2d_px = points_px[list(COCO17_IN_33)]
     confidence = landmarks[list(COCO17_IN_33), 2]
-    confidence = np.where(inside_photo(joints2d_px, width, height), confidence, 0)
+    confidence = np.where(inside_image(joints2d_px, width, height), confidence, 0)
     return [
         Detection(silhouette, joints2d_px, confidence.astype(np.float32), tight_box(silhouette))
     ]

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from predict.detectors.detectron import (
     Found,
-    people_in,
-    zoo_config,
+    read_zoo_config,
+    select_people,
 )
 from predict.detectors.detectron_weights import WeightsFile
 from predict.detectors.mask_and_pose import MaskAndPoseDetector
@@ -30,7 +30,7 @@ WEIGHTS = WeightsFile(
     "pointrend_rcnn_R_50_FPN_3x_coco/164955410/model_final_edd263.pkl",
 )
 # Parameter names of 2020, in which the weights were published, and what became of them. detectron2
-# converts them only for a configuration of that time, and then tells of no name left over.
+# converts them only for a configuration of that time, and then reports no name that is left over.
 _RENAMED = (
     ("roi_heads.mask_coarse_head.", "roi_heads.mask_head.coarse_head."),
     ("roi_heads.mask_point_head.", "roi_heads.mask_head.point_head."),
@@ -48,19 +48,18 @@ class PointRendDetector(MaskAndPoseDetector):
     """Finds the people in a photo; see `MaskAndPoseDetector`."""
 
     def __init__(self, device: torch.device, checkpoints: Path) -> None:
-        """Loads both networks."""
         super().__init__(
             device,
             checkpoints,
             WEIGHTS,
-            lambda weights: (with_current_names(weights), pointrend_config()),
-            masks_of,
+            lambda weights: (rename_weights(weights), build_pointrend_config()),
+            select_masks,
         )
 
 
-def masks_of(found: FoundMasks) -> list[MaskCandidate]:
+def select_masks(found: FoundMasks) -> list[MaskCandidate]:
     """The people among the objects that PointRend found."""
-    people = people_in(found)
+    people = select_people(found)
     masks, boxes, scores = (
         values[people].cpu().numpy()
         for values in (found.pred_masks, found.pred_boxes.tensor, found.scores)
@@ -71,11 +70,11 @@ def masks_of(found: FoundMasks) -> list[MaskCandidate]:
     ]
 
 
-def pointrend_config() -> "CfgNode":
+def build_pointrend_config() -> "CfgNode":
     """The configuration of the published network: detectron2 packs PointRend's code without it."""
     from detectron2.projects.point_rend import add_pointrend_config
 
-    config = zoo_config("Base-RCNN-FPN.yaml")
+    config = read_zoo_config("Base-RCNN-FPN.yaml")
     add_pointrend_config(config)
     config.MODEL.MASK_ON = True
     config.MODEL.ROI_MASK_HEAD.NAME = "PointRendMaskHead"
@@ -84,12 +83,12 @@ def pointrend_config() -> "CfgNode":
     return config
 
 
-def with_current_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def rename_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """PointRend's weights by the names that detectron2 gives them now, whichever they had."""
-    return {_current_name(name): values for name, values in weights.items()}
+    return {_rename_weight(name): values for name, values in weights.items()}
 
 
-def _current_name(name: str) -> str:
+def _rename_weight(name: str) -> str:
     for old, new in _RENAMED:
         if name.startswith(old):
             name = new + name.removeprefix(old)

@@ -1,5 +1,6 @@
 """Detectors by the name that `--silh_from` takes."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,38 +10,26 @@ from predict.detectors.interface import Detector
 from utils.errors import InputError, Skipped
 from utils.paths import CHECKPOINTS
 
-# Imported only when asked for: detectors bring in heavy libraries, and not all are installed.
+BuildDetector = Callable[[torch.device, Path], Detector]
 
 
-def _mediapipe(device: torch.device, checkpoints: Path) -> Detector:
-    from predict.detectors.mediapipe_pose import MediaPipeDetector
+def _import_later(module: str, name: str) -> BuildDetector:
+    """Builds a detector, whose module is imported only when it is asked for.
 
-    return MediaPipeDetector()  # its models are part of the package, and run on the CPU
+    Detectors bring in heavy libraries, and not all are installed.
+    """
 
+    def build(device: torch.device, checkpoints: Path) -> Detector:
+        return getattr(importlib.import_module(module), name)(device, checkpoints)
 
-def _maskrcnn(device: torch.device, checkpoints: Path) -> Detector:
-    from predict.detectors.torchvision_rcnn import MaskRcnnDetector
-
-    return MaskRcnnDetector(device, checkpoints)
-
-
-def _pointrend(device: torch.device, checkpoints: Path) -> Detector:
-    from predict.detectors.pointrend import PointRendDetector
-
-    return PointRendDetector(device, checkpoints)
+    return build
 
 
-def _densepose(device: torch.device, checkpoints: Path) -> Detector:
-    from predict.detectors.densepose import DensePoseDetector
-
-    return DensePoseDetector(device, checkpoints)
-
-
-DETECTORS: dict[str, Callable[[torch.device, Path], Detector]] = {
-    "mediapipe": _mediapipe,
-    "maskrcnn": _maskrcnn,
-    "pointrend": _pointrend,
-    "densepose": _densepose,
+DETECTORS: dict[str, BuildDetector] = {
+    "mediapipe": _import_later("predict.detectors.mediapipe_pose", "MediaPipeDetector"),
+    "maskrcnn": _import_later("predict.detectors.torchvision_rcnn", "MaskRcnnDetector"),
+    "pointrend": _import_later("predict.detectors.pointrend", "PointRendDetector"),
+    "densepose": _import_later("predict.detectors.densepose", "DensePoseDetector"),
 }
 
 

@@ -36,8 +36,8 @@ from utils.joints import COCO17
 MASK_WEIGHTS = MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1
 POSE_WEIGHTS = KeypointRCNN_ResNet50_FPN_Weights.COCO_V1
 PERSON = 1  # label in both networks
-SMALLEST_SCORE = 0.5  # of being a person; matching drops what only one network believes in
-MOST_OBJECTS = 30  # in one photo: each has a mask of the photo's size
+MIN_SCORE = 0.5  # of being a person; matching drops what only one network believes in
+MAX_INSTANCES = 30  # in one photo: each has a mask of the photo's size
 # Keypoint R-CNN's scores are inputs of a softmax over places, not probabilities of being visible;
 # its authors' Detectron draws a joint from 2 on. Joints in plain sight score 5 to 17.
 SURE_LOGIT = 2.0
@@ -64,8 +64,7 @@ class MaskRcnnDetector:
     """
 
     def __init__(self, device: torch.device, checkpoints: Path) -> None:
-        """Loads both networks."""
-        # Both files are looked for before a network is built, so that missing ones are told soon.
+        # Both files are looked for before a network is built: a missing one is reported soon.
         mask_weights, pose_weights = (
             find_weights(weights, checkpoints) for weights in (MASK_WEIGHTS, POSE_WEIGHTS)
         )
@@ -85,16 +84,18 @@ def detect_people(
     """Runs both networks and joins what they found; see `Detector.detect`."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
     pixels = pixels.permute(2, 0, 1).float() / 255  # (3, H, W)
-    return match_people(masks_of(mask_model([pixels])[0]), poses_of(pose_model([pixels])[0]))
+    return match_people(
+        select_masks(mask_model([pixels])[0]), select_poses(pose_model([pixels])[0])
+    )
 
 
-def masks_of(found: dict[str, Tensor]) -> list[MaskCandidate]:
+def select_masks(found: dict[str, Tensor]) -> list[MaskCandidate]:
     """The people among the objects that Mask R-CNN found.
 
     Args:
         found: boxes (N, 4) pixels, labels (N,), scores (N,), masks (N, 1, H, W) in [0, 1].
     """
-    people = _people_in(found)
+    people = _select_people(found)
     masks = (found["masks"][people, 0] > MASK_THRESHOLD).cpu().numpy()
     boxes, scores = (found[key][people].cpu().numpy() for key in ("boxes", "scores"))
     return [
@@ -103,7 +104,7 @@ def masks_of(found: dict[str, Tensor]) -> list[MaskCandidate]:
     ]
 
 
-def poses_of(found: dict[str, Tensor]) -> list[PoseCandidate]:
+def select_poses(found: dict[str, Tensor]) -> list[PoseCandidate]:
     """The people that Keypoint R-CNN found.
 
     Its positions need no change: the centre of a heatmap's first cell is returned as half a cell,
@@ -113,8 +114,8 @@ def poses_of(found: dict[str, Tensor]) -> list[PoseCandidate]:
         found: boxes (N, 4) pixels, labels (N,), scores (N,), keypoints (N, 17, 3) x and y in pixels
             and a 1, keypoints_scores (N, 17) logits.
     """
-    people = _people_in(found)
-    confidence = confidence_of(found["keypoints_scores"][people]).cpu().numpy()
+    people = _select_people(found)
+    confidence = compute_confidence(found["keypoints_scores"][people]).cpu().numpy()
     joints2d_px = found["keypoints"][people, :, :2].cpu().numpy()
     boxes, scores = (found[key][people].cpu().numpy() for key in ("boxes", "scores"))
     return [
@@ -123,7 +124,7 @@ def poses_of(found: dict[str, Tensor]) -> list[PoseCandidate]:
     ]
 
 
-def confidence_of(logits: Tensor) -> Tensor:
+def compute_confidence(logits: Tensor) -> Tensor:
     """Keypoint R-CNN's scores as confidences.
 
     Args:
@@ -136,15 +137,15 @@ def confidence_of(logits: Tensor) -> Tensor:
     return torch.where(logits > UNSEEN_LOGIT, torch.sigmoid(logits - SURE_LOGIT), 0.0)
 
 
-def _people_in(found: dict[str, Tensor]) -> Tensor:
-    return (found["labels"] == PERSON) & (found["scores"] >= SMALLEST_SCORE)
+def _select_people(found: dict[str, Tensor]) -> Tensor:
+    return (found["labels"] == PERSON) & (found["scores"] >= MIN_SCORE)
 
 
 def build_mask_rcnn() -> nn.Module:
     """Mask R-CNN for `MASK_WEIGHTS`, not loaded."""
     return maskrcnn_resnet50_fpn_v2(
         weights=None, weights_backbone=None,
-        box_score_thresh=SMALLEST_SCORE, box_detections_per_img=MOST_OBJECTS,
+        box_score_thresh=MIN_SCORE, box_detections_per_img=MAX_INSTANCES,
     )  # fmt: skip
 
 
@@ -157,7 +158,7 @@ def build_keypoint_rcnn() -> nn.Module:
     )
     return KeypointRCNN(
         backbone, num_classes=2, num_keypoints=len(COCO17),
-        box_score_thresh=SMALLEST_SCORE, box_detections_per_img=MOST_OBJECTS,
+        box_score_thresh=MIN_SCORE, box_detections_per_img=MAX_INSTANCES,
     )  # fmt: skip
 
 

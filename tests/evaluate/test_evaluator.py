@@ -14,9 +14,8 @@ from evaluate.true_people import TrueBodies, TrueView
 from metrics.measurements import measure
 from models.body_model import BodyModel
 from models.checkpoints import Predictor
-from models.regressor import BodyParameters
+from models.decoder import BodyParameters, decode_in_photos
 from predict.detectors.interface import Detection
-from predict.pipeline import place_in_photos
 from tests.evaluation_sets import photo_of, picture_of, pose_body, upright_pose, write_picture
 from utils.joints import BODY_MODEL_JOINTS, COCO17_IN_90, LSP14_IN_90, SMPL_JOINTS
 from utils.rotations import pose_to_rotmats
@@ -76,7 +75,7 @@ def _measured(body, pred: tuple, true: tuple, view=None, cam_wp=(0.9, 0.0, 0.0))
     evaluator = _evaluator(body, told)
     frame = Frame("a", "a", None, "neutral", true[1], true[0])
     view = view or _whole_view()
-    bodies = place_in_photos(told.said, view.crops, body)
+    bodies = decode_in_photos(told.said, body, view.crops)
     people = evaluator.truth.pose([frame])
     return evaluator.measure(Prediction(None, bodies, people, view))[0]
 
@@ -153,7 +152,7 @@ def test_joints_and_silhouette_of_a_shifted_camera(body_model):
 
     told = Told(*same, (0.9, 0.1, 0.0))
     evaluator = _evaluator(body_model, told)
-    bodies = place_in_photos(told.said, view.crops, body_model)
+    bodies = decode_in_photos(told.said, body_model, view.crops)
     prediction = Prediction(None, bodies, evaluator.truth.pose([_bare(same)]), view)
     body = evaluator.render_silhouettes(prediction)
     both = body[..., :128].sum().item()

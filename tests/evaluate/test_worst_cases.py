@@ -17,6 +17,7 @@ from evaluate.worst_cases import (
     WorstCaseDrawer,
 )
 from models.checkpoints import load_predictor
+from renderers.overlay import SILHOUETTE_COLOUR
 from tests.evaluation_sets import (
     constant_checkpoint,
     photo_of,
@@ -65,7 +66,7 @@ def test_a_sheet_of_photos(evaluator, body_model, tmp_path):
     row = sheet[CAPTION_HEIGHT:height]
     overlay, proxy, compared, true, pred = (row[:, 256 * i : 256 * (i + 1)] for i in range(5))
     assert (overlay == (120, 120, 120)).all(axis=-1).any()  # the photo's own grey
-    assert (proxy == (200, 200, 200)).all(axis=-1).any()
+    assert (proxy == SILHOUETTE_COLOUR).all(axis=-1).any()
     silhouettes = evaluator.render_silhouettes(prediction)[0].numpy()
     truth = prediction.view.silhouettes[0].numpy()
     for colour, where in (

@@ -93,7 +93,7 @@ def test_a_reduced_body_has_the_vertices_and_all_joints_of_the_whole(gradients, 
     others = torch.tensor([6000, 17, 3])  # in no order
     needed = body_model.landmark_vertices
     kept = torch.cat([others, needed[~torch.isin(needed, others)].flip(0)])
-    reduced = body_model.reduced_to(kept)
+    reduced = body_model.reduce_to(kept)
 
     betas, axis_angles = _random_people(3)
     rotmats = axis_angle_to_rotmat(axis_angles)
@@ -123,7 +123,7 @@ def test_a_reduced_body_has_the_vertices_and_all_joints_of_the_whole(gradients, 
 
 def test_a_reduced_body_must_keep_what_its_joints_need(body_model):
     with pytest.raises(ValueError, match="must keep the landmark vertices"):
-        body_model.reduced_to(body_model.landmark_vertices[1:])
+        body_model.reduce_to(body_model.landmark_vertices[1:])
 
 
 def test_gradients_reach_betas_and_pose(body_model):

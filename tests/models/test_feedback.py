@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from models.body_model import read_mean_parameters
+from models.decoder import INITIAL_CAMERA, PARAMETER_DIMS, split_estimate
 from models.feedback import (
     FeedbackRegressor,
     ObservedNumbers,
-    spread_vertices,
-    template_normals,
+    choose_spread_vertices,
+    compute_template_normals,
 )
-from models.regressor import INITIAL_CAMERA, PARAMETER_DIMS
 from tests.networks import NETWORKS, random_network
 from tests.observations import random_observation
 from utils.cameras import project_weak_perspective
@@ -47,7 +47,7 @@ def test_untrained_every_estimate_is_the_mean(body_model):
         torch.testing.assert_close(estimate.cam_wp, torch.tensor([INITIAL_CAMERA] * 3))
         torch.testing.assert_close(estimate.pose_rotmats, pose)
         torch.testing.assert_close(estimate.betas, mean.betas.expand(3, -1))
-    torch.testing.assert_close(regressor.initial_estimate[3:-10], mean.pose)
+    torch.testing.assert_close(split_estimate(regressor.initial_estimate).pose, mean.pose)
 
 
 def test_what_it_says_is_its_last_estimate(regressor):
@@ -166,7 +166,7 @@ def _estimate(regressor, count: int) -> torch.Tensor:
 def test_residuals_by_hand(regressor):
     """Weighed by confidence, cut off at 0.3, times 5; nothing of joints that were not seen."""
     estimate = _estimate(regressor, 1)
-    pose = rot6d_to_rotmat(estimate[:, 3:-10].unflatten(1, (24, 6)))
+    pose = rot6d_to_rotmat(split_estimate(estimate).pose.unflatten(1, (24, 6)))
     joints3d = pick(regressor.body(estimate[:, -10:], pose).joints3d, COCO17_IN_90)
     projected = project_weak_perspective(joints3d, estimate[:, :3])
     confidence = torch.ones(1, 17)
@@ -191,7 +191,7 @@ def test_distances_are_those_under_the_projected_vertices(regressor, body_model)
         torch.zeros(2, 128),
     )  # fmt: skip
     _, distances, on_rim, rim = _compared(regressor, estimate, observed)
-    pose = rot6d_to_rotmat(estimate[:, 3:-10].unflatten(1, (24, 6)))
+    pose = rot6d_to_rotmat(split_estimate(estimate).pose.unflatten(1, (24, 6)))
     vertices = body_model(estimate[:, -10:], pose).vertices[:, regressor.vertex_ids]
     places = project_weak_perspective(vertices, estimate[:, :3])
     expected = 0.1 * places[..., 0].clamp(columns[0], columns[-1]) / 0.15
@@ -207,12 +207,12 @@ def test_the_rim_is_where_normals_are_perpendicular_to_the_view(body_model):
     upright = torch.eye(3).repeat(1, 24, 1, 1)
     upright[0, 0] = torch.diag(torch.tensor([1.0, -1, -1]))
     rim = regressor._rim(regressor.body(torch.zeros(1, 10), upright))[0]
-    normals = template_normals(body_model)[regressor.vertex_ids]
+    normals = compute_template_normals(body_model)[regressor.vertex_ids]
     torch.testing.assert_close(rim, torch.exp(-((normals[:, 2] / 0.3) ** 2)), atol=1e-4, rtol=0)
 
 
 def test_normals_point_outwards_and_have_length_one(body_model):
-    normals = template_normals(body_model)
+    normals = compute_template_normals(body_model)
     torch.testing.assert_close(normals.norm(dim=1), torch.ones(len(normals)), atol=1e-4, rtol=0)
     template = body_model.skinning.template.unflatten(0, (3, -1)).T
     assert normals[template[:, 1].argmin(), 1] < -0.5  # below the feet
@@ -220,10 +220,10 @@ def test_normals_point_outwards_and_have_length_one(body_model):
 
 
 def test_vertices_are_spread_evenly_and_always_the_same(body_model):
-    chosen = spread_vertices(body_model, 60)
-    assert torch.equal(chosen, spread_vertices(body_model, 60))
+    chosen = choose_spread_vertices(body_model, 60)
+    assert torch.equal(chosen, choose_spread_vertices(body_model, 60))
     assert len(chosen.unique()) == 60
-    assert torch.equal(spread_vertices(body_model, 20), chosen[:20])
+    assert torch.equal(choose_spread_vertices(body_model, 20), chosen[:20])
     template = body_model.skinning.template.unflatten(0, (3, -1)).T
     assert chosen[0] == template[:, 1].argmin()
     # No vertex is further from the chosen ones than these are from one another.
@@ -242,7 +242,9 @@ def test_the_state_dict_holds_no_body(regressor):
 
 def test_vertices_of_the_checkpoint_win_over_those_chosen_now(regressor, body_model, monkeypatch):
     observation, expected = random_observation(2), regressor(random_observation(2))
-    monkeypatch.setattr("models.feedback.spread_vertices", lambda body, count: torch.arange(count))
+    monkeypatch.setattr(
+        "models.feedback.choose_spread_vertices", lambda body, count: torch.arange(count)
+    )
     other = FeedbackRegressor(read_mean_parameters("open"), body_model, _OPTIONS)
     assert not torch.equal(other.kept_vertices, regressor.kept_vertices)
     other.load_state_dict(regressor.state_dict())

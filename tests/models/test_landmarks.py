@@ -8,7 +8,11 @@ import smplx
 import torch
 
 from models.body_model import BodyModel, read_mean_parameters
-from models.landmarks import parts_from_texture, parts_from_weights, read_open_landmarks
+from models.landmarks import (
+    derive_parts_from_texture,
+    derive_parts_from_weights,
+    read_open_landmarks,
+)
 from models.smpl_files import read_smpl_file
 from tests.licensed import (
     GENDERS,
@@ -124,7 +128,7 @@ def test_labels_from_weights_are_those_of_the_open_body():
     """The open body's own labels were made when it was built; both mean the same parts."""
     arrays = read_smpl_file(OPEN_BODY / "OPEN_NEUTRAL.npz")
     expected = read_open_landmarks(OPEN_BODY / "landmarks.npz").face_parts
-    found = parts_from_weights(arrays)
+    found = derive_parts_from_weights(arrays)
     assert set(found) == set(range(1, len(PARTS)))
     assert (found == expected).mean() > 0.9
 
@@ -138,8 +142,8 @@ def test_labels_from_the_texture_by_hand():
     texture[0, 1] = (0.25, 0.5, 1.0)
     texture[0, 1, 0, 0, :] = (0.105, 0, 0)
     texture[0, 1, 0, 1, 0] = (0.105, 0, 0)
-    assert parts_from_texture(texture, cube).tolist() == [2, 4]
+    assert derive_parts_from_texture(texture, cube).tolist() == [2, 4]
     with pytest.raises(InputError, match="too small"):
-        parts_from_texture(texture, cube[:20])
+        derive_parts_from_texture(texture, cube[:20])
     with pytest.raises(InputError, match="expected"):
-        parts_from_texture(texture[0], cube)
+        derive_parts_from_texture(texture[0], cube)

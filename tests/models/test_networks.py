@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from models.body_model import read_mean_parameters
-from models.checkpoints import load_regressor, network_options_of
+from models.checkpoints import load_regressor, read_network_options
 from models.feedback import FeedbackOptions, FeedbackRegressor
 from models.networks import (
     NetworkOptions,
     build_network,
     describe_network,
-    network_options_from,
+    parse_network_options,
 )
 from models.regressor import Regressor
 from tests.networks import NETWORKS, random_network, stored_options
@@ -42,14 +42,14 @@ def test_options_say_which_network_is_built(body_model):
 def test_options_survive_being_stored(options, tmp_path):
     torch.save({"options": {"model": asdict(options) | {"body": "open"}}}, tmp_path / "c.tar")
     stored = torch.load(tmp_path / "c.tar", weights_only=True)
-    assert network_options_of(stored, tmp_path) == options
+    assert read_network_options(stored, tmp_path) == options
 
 
 def test_what_a_checkpoint_does_not_say_has_its_default():
-    assert network_options_from({}) == NetworkOptions()
-    older = network_options_from({"resnet_layers": 50, "body": "open", "init_from": None})
+    assert parse_network_options({}) == NetworkOptions()
+    older = parse_network_options({"resnet_layers": 50, "body": "open", "init_from": None})
     assert older == NetworkOptions(resnet_layers=50)
-    found = network_options_from({"regressor": "feedback", "feedback": {"width": 64}})
+    found = parse_network_options({"regressor": "feedback", "feedback": {"width": 64}})
     assert found == NetworkOptions(regressor="feedback", feedback=FeedbackOptions(width=64))
 
 
@@ -70,7 +70,7 @@ def test_unknown_values_are_refused_in_one_line(stored, told, tmp_path):
     with pytest.raises(
         InputError, match=f"c.tar has options that fit no network: {told}"
     ) as refused:
-        network_options_of({"options": {"model": stored}}, tmp_path / "c.tar")
+        read_network_options({"options": {"model": stored}}, tmp_path / "c.tar")
     assert len(str(refused.value).splitlines()) == 1
 
 
@@ -78,11 +78,11 @@ def test_unknown_values_are_refused_in_one_line(stored, told, tmp_path):
 def test_published_files_are_known_by_their_weights(layers, tmp_path, body_model):
     network = Regressor(read_mean_parameters("open"), layers)
     checkpoint = _checkpoint(network)
-    assert network_options_of(checkpoint, tmp_path) == NetworkOptions(resnet_layers=layers)
+    assert read_network_options(checkpoint, tmp_path) == NetworkOptions(resnet_layers=layers)
     found = load_regressor(checkpoint, body_model, tmp_path)
     assert found.resnet_layers == layers
     with pytest.raises(InputError, match="does not hold a STRAPS regressor"):
-        network_options_of({"model_state_dict": {"a": torch.ones(2)}}, tmp_path)
+        read_network_options({"model_state_dict": {"a": torch.ones(2)}}, tmp_path)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

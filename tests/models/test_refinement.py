@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from models import refinement
+from models.decoder import BodyParameters
 from models.refinement import (
     CHANGE_DIMS,
-    FIRST_DAMPING,
+    INITIAL_DAMPING,
     Fit,
     Refiner,
     change_parameters,
-    parameter_errors,
+    measure_parameter_errors,
 )
-from models.regressor import BodyParameters
 from renderers.rasteriser import Rasteriser
 from tests.evaluation_sets import upright_pose
 from tests.networks import random_network
@@ -91,7 +91,7 @@ def test_a_displaced_body_comes_back(body_model, observation, true_people, displ
     refiner = _refiner(body_model)
 
     def places(parameters):
-        return refiner._project(refinement._as_double(parameters))[0]
+        return refiner._project(refinement._to_double(parameters))[0]
 
     before, after = (
         (places(each) - places(true_people)).norm(dim=-1).mean(dim=1) for each in (displaced, found)
@@ -99,7 +99,7 @@ def test_a_displaced_body_comes_back(body_model, observation, true_people, displ
     assert (after < before / 3).all()
     spread = _covariance().diagonal().sqrt()
     before, after = (
-        (parameter_errors(each, true_people) / spread).square().sum(dim=1)
+        (measure_parameter_errors(each, true_people) / spread).square().sum(dim=1)
         for each in (displaced, found)
     )
     assert (after < before).all()
@@ -160,7 +160,7 @@ def test_a_joint_that_was_not_seen_may_be_anywhere(body_model, observation, disp
 
 def test_together_as_one_by_one(body_model, observation, displaced, monkeypatch):
     together = _refiner(body_model, displaced)(observation)
-    monkeypatch.setattr(refinement, "PEOPLE_TOGETHER", 1)
+    monkeypatch.setattr(refinement, "MAX_BATCH_SIZE", 1)
     single = _refiner(body_model, displaced)(observation)
     for found, expected in zip(single, together, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
@@ -182,15 +182,15 @@ def test_a_step_by_hand(body_model, monkeypatch):
     none = torch.zeros(1, vertices, dtype=torch.float64)
     fit = Fit(residuals, torch.ones(1, 17), none, none[..., None].expand(-1, -1, 2), none)
     units = torch.zeros(1, CHANGE_DIMS, dtype=torch.float64)
-    step = refiner._step(None, units, fit, torch.tensor([FIRST_DAMPING]))
+    step = refiner._step(None, units, fit, torch.tensor([INITIAL_DAMPING]))
     expected = torch.zeros_like(units)
-    expected[0, 0] = -1 / (1.5 + FIRST_DAMPING)
+    expected[0, 0] = -1 / (1.5 + INITIAL_DAMPING)
     torch.testing.assert_close(step, expected)
     assert fit.joint_cost.item() == pytest.approx(4 * math.log(2))  # 4 log(1 + 2^2 / 4)
 
 
 def test_errors_are_the_change_that_leads_to_the_truth(true_people, displaced):
-    change = parameter_errors(displaced, true_people)
+    change = measure_parameter_errors(displaced, true_people)
     found = change_parameters(displaced, change)
     for values, expected in zip(found, true_people, strict=True):
         torch.testing.assert_close(values, expected, atol=1e-5, rtol=0)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from predict.background import Background
+from predict.folder import Background
 
 
 def test_items_keep_their_order_through_several_stages():

@@ -6,8 +6,9 @@ import torch
 from scipy.ndimage import gaussian_filter, label
 
 from predict.detectors import registry
-from predict.detectors.masks import SPECK_SHARE, inside_photo, tidy_silhouette, tight_box
+from predict.detectors.masks import SPECK_SHARE, tidy_silhouette, tight_box
 from predict.detectors.mediapipe_pose import MEDIAPIPE33, MediaPipeDetector, detection_of
+from utils.cameras import inside_image
 from utils.errors import InputError
 from utils.joints import COCO17
 
@@ -56,7 +57,7 @@ def test_mask_is_tidied_as_scipy_would_do_it(seed):
 
     labels, count = label(mask, structure=np.ones((3, 3)))
     areas = [0, *(int((labels == number).sum()) for number in range(1, count + 1))]
-    inside = joints[inside_photo(joints, 120, 90)].astype(int)
+    inside = joints[inside_image(joints, 120, 90)].astype(int)
     kept = {int(np.argmax(areas)), *labels[inside[:, 1], inside[:, 0]].tolist()} - {0}
     expected = np.isin(labels, list(kept))
     holes, count = label(~expected)
@@ -87,11 +88,6 @@ def test_tight_box_is_on_pixel_edges():
     mask = np.zeros((20, 30), dtype=bool)
     mask[4:7, 11:13] = True
     np.testing.assert_array_equal(tight_box(mask), [11, 4, 13, 7])
-
-
-def test_inside_photo_excludes_the_far_edges_and_nan():
-    points = np.array([[0, 0], [9.99, 4.99], [10, 3], [3, 5], [-0.01, 2], [np.nan, 1]])
-    assert inside_photo(points, 10, 5).tolist() == [True, True, False, False, False, False]
 
 
 def test_mediapipe_landmarks_become_coco_joints():

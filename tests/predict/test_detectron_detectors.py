@@ -21,10 +21,10 @@ from predict.detectors.densepose_head import (
     ChartPredictor,
     PyramidDecoder,
     StackedConvHead,
-    silhouette_in_photo,
+    paste_silhouette,
 )
 from predict.detectors.detectron_weights import WeightsFile, load_weights, read_weights
-from predict.detectors.pointrend import PointRendDetector, with_current_names
+from predict.detectors.pointrend import PointRendDetector, rename_weights
 from utils.errors import InputError
 
 CPU = torch.device("cpu")
@@ -62,7 +62,7 @@ def _write_pickle(path: Path, content, protocol=4) -> Path:
     return path
 
 
-def _one_line(error) -> str:
+def _format_error(error) -> str:
     message = str(error.value)
     assert "\n" not in message
     return message
@@ -96,7 +96,7 @@ def test_malicious_pickle_is_refused_before_it_acts(tmp_path):
     path = _write_pickle(tmp_path / "some_network.pkl", {"model": {"a": Malicious()}})
     with pytest.raises(InputError, match=r"asks for pathlib\.\S+, which is refused") as error:
         read_weights(path, FILE)
-    assert FILE.url in _one_line(error)
+    assert FILE.url in _format_error(error)
     assert not (tmp_path / "was_here").exists()
 
 
@@ -118,13 +118,13 @@ def test_what_holds_no_weights_is_told_in_one_line(tmp_path, content, suffix):
     path.write_bytes(content)
     with pytest.raises(InputError, match="does not hold the weights of Some network") as error:
         read_weights(path, FILE)
-    assert FILE.url in _one_line(error)
+    assert FILE.url in _format_error(error)
 
 
 def test_missing_weights_are_told_with_place_and_source(tmp_path):
     with pytest.raises(InputError, match=r"some_network\.pkl, which is not there") as error:
         FILE.find(tmp_path)
-    message = _one_line(error)
+    message = _format_error(error)
     assert str(tmp_path / "some_network.pkl") in message
     assert FILE.url in message
     assert "--silh_from mediapipe" in message
@@ -146,7 +146,7 @@ def test_weights_load_strictly_but_for_what_old_files_hold_besides():
     ):
         with pytest.raises(InputError, match=told) as error:
             load_weights(network, weights, Path("x.pkl"), FILE)
-        assert FILE.url in _one_line(error)
+        assert FILE.url in _format_error(error)
 
 
 def test_names_of_2020_become_current_ones():
@@ -162,8 +162,8 @@ def test_names_of_2020_become_current_ones():
         "roi_heads.mask_head.coarse_head.prediction.bias": 3,
         "roi_heads.mask_head.point_head.fc1.weight": 4,
     }
-    assert with_current_names(old) == new
-    assert with_current_names(new) == new
+    assert rename_weights(old) == new
+    assert rename_weights(new) == new
 
 
 # What is made of the networks' output
@@ -172,7 +172,7 @@ def test_names_of_2020_become_current_ones():
 def test_only_sure_people_have_masks():
     masks = torch.zeros(3, 20, 30, dtype=torch.bool)
     masks[0, 3:13, 2:12] = True
-    (candidate,) = pointrend.masks_of(_three_found(pred_masks=masks))
+    (candidate,) = pointrend.select_masks(_three_found(pred_masks=masks))
     np.testing.assert_array_equal(candidate.mask, masks[0].numpy())
     np.testing.assert_array_equal(candidate.box, [2, 3, 12, 13])
     assert candidate.score == pytest.approx(0.9)
@@ -186,7 +186,7 @@ def test_improbable_joints_and_those_outside_count_as_unseen():
     keypoints[0, 2, 2] = 0.05
     keypoints[0, 3, 2] = 1.2  # an interpolated peak
     keypoints[0, 4, 0] = 30.0  # the photo's far edge
-    (candidate,) = keypoint_rcnn.poses_of(_three_found(pred_keypoints=keypoints))
+    (candidate,) = keypoint_rcnn.select_poses(_three_found(pred_keypoints=keypoints))
     expected = np.full(17, 0.3, dtype=np.float32)
     expected[1:5] = 0, 0.05, 1, 0
     np.testing.assert_array_equal(candidate.joint_confidence, expected)
@@ -201,14 +201,17 @@ def test_nothing_found_gives_no_candidates():
         torch.zeros(0, 2, 8, 8), torch.zeros(0, 25, 8, 8),
     )  # fmt: skip
     assert (
-        pointrend.masks_of(none) == keypoint_rcnn.poses_of(none) == densepose.masks_of(none) == []
+        pointrend.select_masks(none)
+        == keypoint_rcnn.select_poses(none)
+        == densepose.select_masks(none)
+        == []
     )
 
 
 def test_networks_get_the_colour_order_they_want():
     image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    np.testing.assert_array_equal(detectron.in_colour_order(image, "RGB"), image)
-    swapped = detectron.in_colour_order(image[:, ::-1], "BGR")
+    np.testing.assert_array_equal(detectron.order_colours(image, "RGB"), image)
+    swapped = detectron.order_colours(image[:, ::-1], "BGR")
     np.testing.assert_array_equal(swapped[0, 0], [11, 10, 9])  # blue first
     assert swapped.flags.c_contiguous
 
@@ -219,7 +222,7 @@ def test_densepose_silhouette_needs_both_segmentations_to_say_person():
     coarse[1, :3] = 1  # person in the upper three rows
     fine[7, 1:] = 1  # a part in the lower three rows
     box = torch.tensor([3.9, 2.2, 6.6, 6.5])  # cut down to x 3 to 5, y 2 to 6
-    silhouette = silhouette_in_photo(coarse, fine, box, 10, 8)
+    silhouette = paste_silhouette(coarse, fine, box, 10, 8)
     expected = torch.zeros(10, 8, dtype=torch.bool)
     expected[3:5, 3:5] = True
     assert torch.equal(silhouette, expected)
@@ -231,20 +234,22 @@ def test_densepose_scores_are_enlarged_before_the_best_class_is_taken():
     fine[0, 0] = torch.tensor([1.0, 0])  # background wins on the left ...
     fine[3, 0] = torch.tensor([0.0, 5])  # ... part 3 on the right, five times as surely
     # Enlarged to 4 cells, background has 1, 3/4, 1/4, 0 and part 3 has 0, 5/4, 15/4, 5.
-    silhouette = silhouette_in_photo(coarse, fine, torch.tensor([0.0, 0, 4, 1]), 1, 4)
+    silhouette = paste_silhouette(coarse, fine, torch.tensor([0.0, 0, 4, 1]), 1, 4)
     assert silhouette.tolist() == [[False, True, True, True]]
 
 
 def test_densepose_box_thinner_than_a_pixel_covers_one():
     scores = torch.ones(2, 4, 4) * torch.tensor([0.0, 1]).view(2, 1, 1)
-    silhouette = silhouette_in_photo(scores, scores, torch.tensor([4.2, 0.0, 4.9, 2.0]), 3, 5)
+    silhouette = paste_silhouette(scores, scores, torch.tensor([4.2, 0.0, 4.9, 2.0]), 3, 5)
     assert silhouette.nonzero().tolist() == [[0, 4], [1, 4]]
 
 
 def test_densepose_candidates_are_people_in_the_photo():
     coarse, fine = torch.zeros(3, 2, 8, 8), torch.zeros(3, 25, 8, 8)
     coarse[:, 1] = fine[:, 1] = 1
-    (candidate,) = densepose.masks_of(_three_found(densepose_coarse=coarse, densepose_fine=fine))
+    (candidate,) = densepose.select_masks(
+        _three_found(densepose_coarse=coarse, densepose_fine=fine)
+    )
     expected = np.zeros((20, 30), dtype=bool)
     expected[3:13, 2:12] = True
     np.testing.assert_array_equal(candidate.mask, expected)
@@ -282,7 +287,7 @@ def test_missing_detectron2_is_told_with_the_command(tmp_path, name):
         pytest.raises(InputError, match=r"--silh_from .*need detectron2") as error,
     ):
         DETECTORS[name](CPU, tmp_path)
-    message = _one_line(error)
+    message = _format_error(error)
     assert (
         "pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'"
         in message
@@ -293,11 +298,11 @@ def test_missing_detectron2_is_told_with_the_command(tmp_path, name):
 # The networks, on detectron2
 
 
-def _narrow(zoo_config):
-    """`zoo_config`, but for networks of few channels that look at small pictures."""
+def _narrow(read_zoo_config):
+    """`read_zoo_config`, but for networks of few channels that look at small pictures."""
 
     def config_of(name: str):
-        config = zoo_config(name)
+        config = read_zoo_config(name)
         config.MODEL.RESNETS.STEM_OUT_CHANNELS = 8
         config.MODEL.RESNETS.WIDTH_PER_GROUP = 4
         config.MODEL.RESNETS.RES2_OUT_CHANNELS = 16
@@ -315,7 +320,7 @@ def narrow_networks():
     pytest.importorskip("detectron2", reason="detectron2 is not installed")
     with pytest.MonkeyPatch.context() as patch:
         for module in (keypoint_rcnn, pointrend, densepose):
-            patch.setattr(module, "zoo_config", _narrow(detectron.zoo_config))
+            patch.setattr(module, "read_zoo_config", _narrow(detectron.read_zoo_config))
         detectron.require_detectron2()
         yield
 
@@ -349,16 +354,16 @@ def _densepose_weights(decoder: bool, coarse_classes: int) -> dict[str, np.ndarr
     hints = {densepose._COARSE_WEIGHTS: torch.zeros(512, coarse_classes, 4, 4)}
     if decoder:
         hints["roi_heads.decoder.predictor.bias"] = torch.zeros(256)
-    return _random_weights(densepose.densepose_config(hints))
+    return _random_weights(densepose.build_densepose_config(hints))
 
 
 @pytest.fixture(scope="module")
 def checkpoints(narrow_networks, tmp_path_factory):
     """A folder with random weights of PointRend, by its names of 2020, and of Keypoint R-CNN."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    masks = _random_weights(pointrend.pointrend_config())
+    masks = _random_weights(pointrend.build_pointrend_config())
     _write_published(folder, pointrend.WEIGHTS, _names_of_2020(masks))
-    poses = _random_weights(keypoint_rcnn.zoo_config(keypoint_rcnn.CONFIG))
+    poses = _random_weights(keypoint_rcnn.read_zoo_config(keypoint_rcnn.CONFIG))
     # The same proposals for both, so that their people are the same.
     poses |= {name: masks[name] for name in poses if name.startswith(("backbone", "proposal"))}
     poses["roi_heads.keypoint_head.score_lowres.weight"] *= 0.3  # heatmaps of moderate peaks
@@ -389,17 +394,17 @@ def _check_detections(detections, height, width):
 def test_pointrend_runs_with_either_naming(checkpoints, photo, tmp_path):
     detector = PointRendDetector(CPU, checkpoints)
     _check_detections(detector.detect(photo), 60, 80)
-    masks = pointrend.masks_of(detector._masks(photo))
+    masks = pointrend.select_masks(detector._masks(photo))
     poses = detector._poses.poses(photo)
     assert masks
     assert all(mask.mask.shape == (60, 80) for mask in masks)
     assert any((pose.joint_confidence > 0).any() for pose in poses)
     old = read_weights(pointrend.WEIGHTS.find(checkpoints), pointrend.WEIGHTS)
-    current = {name: values.numpy() for name, values in with_current_names(old).items()}
+    current = {name: values.numpy() for name, values in rename_weights(old).items()}
     assert current.keys() != old.keys()
     _write_published(tmp_path, pointrend.WEIGHTS, current)
     _link_keypoint_weights(checkpoints, tmp_path)
-    again = pointrend.masks_of(PointRendDetector(CPU, tmp_path)._masks(photo))
+    again = pointrend.select_masks(PointRendDetector(CPU, tmp_path)._masks(photo))
     np.testing.assert_array_equal([mask.mask for mask in again], [mask.mask for mask in masks])
 
 
@@ -410,7 +415,7 @@ def test_pointrend_refuses_other_weights(checkpoints, tmp_path):
         _write_published(tmp_path, file, poses)
     with pytest.raises(InputError, match="does not hold the weights of PointRend") as error:
         PointRendDetector(CPU, tmp_path)
-    assert pointrend.WEIGHTS.url in _one_line(error)
+    assert pointrend.WEIGHTS.url in _format_error(error)
 
 
 @pytest.mark.parametrize(("decoder", "coarse_classes"), [(False, 15), (True, 2)])
@@ -424,7 +429,7 @@ def test_densepose_runs_in_both_published_forms(
     cells = 4 * (28 if decoder else 14)  # doubled twice
     assert found.densepose_coarse.shape[1:] == (coarse_classes, cells, cells)
     assert found.densepose_fine.shape[1:] == (25, cells, cells)
-    masks = densepose.masks_of(found)
+    masks = densepose.select_masks(found)
     assert masks
     assert any(mask.mask.any() for mask in masks)
     _check_detections(detector.detect(photo), 60, 80)
@@ -460,6 +465,6 @@ def test_keypoint_weights_that_cannot_be_downloaded_are_told(narrow_networks, tm
         pytest.raises(InputError, match=r"downloading it failed \(no network\)") as error,
     ):
         keypoint_rcnn.find_weights(tmp_path)
-    message = _one_line(error)
+    message = _format_error(error)
     assert keypoint_rcnn.WEIGHTS.url in message
     assert str(tmp_path / "keypoint_rcnn_R_50_fpn.pkl") in message

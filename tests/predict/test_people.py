@@ -1,5 +1,7 @@
 """Photos to predicted people: what is skipped, and in which order results come."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,16 +9,13 @@ import pytest
 
 from predict.detectors.interface import Detection
 from predict.people import (
-    FoundPeople,
+    Person,
     Photo,
-    PredictedPerson,
-    ReadPhoto,
-    Skipped,
     attempt,
     find_people,
     predict_photos,
 )
-from utils.errors import InputError
+from utils.errors import InputError, Skipped
 
 
 def _photo(name: str) -> Photo:
@@ -27,8 +26,8 @@ def _detection(value: float) -> Detection:
     return Detection(np.ones((2, 2), bool), np.full((17, 2), value), np.ones(17), np.zeros(4))
 
 
-def _found(name: str, *values: float) -> FoundPeople:
-    return FoundPeople(_photo(name), None, [_detection(value) for value in values])
+def _found(name: str, *values: float) -> Photo:
+    return replace(_photo(name), people=tuple(Person(_detection(value)) for value in values))
 
 
 class _Predictor:
@@ -38,12 +37,13 @@ class _Predictor:
         self.batch_size = batch_size
         self.calls: list[int] = []
 
-    def predict(self, detections: list[Detection]) -> list[PredictedPerson]:
-        self.calls.append(len(detections))
-        values = [float(detection.joints2d_px[0, 0]) for detection in detections]
+    def predict(self, people: Sequence[Person]) -> list[Person]:
+        self.calls.append(len(people))
+        values = [float(person.detection.joints2d_px[0, 0]) for person in people]
         if min(values, default=0) < 0:
             raise RuntimeError("out of memory")
-        return [PredictedPerson(one, {}, iou) for one, iou in zip(detections, values, strict=True)]
+        pairs = zip(people, values, strict=True)
+        return [replace(person, silhouette_iou=iou) for person, iou in pairs]
 
 
 class _Crowd:
@@ -58,7 +58,7 @@ def _outcomes(results) -> list:
     return [
         result.reason
         if isinstance(result, Skipped)
-        else (result.photo.name, [person.silhouette_iou for person in result.people])
+        else (result.name, [person.silhouette_iou for person in result.people])
         for result in results
     ]
 
@@ -66,12 +66,12 @@ def _outcomes(results) -> list:
 def test_results_come_in_the_photos_order_and_batches_are_whole():
     predictor = _Predictor(batch_size=3)
     found = [
-        Skipped(_photo("a"), "no a"),
+        Skipped("a.png", "no a"),
         _found("b", 0.1),
-        Skipped(_photo("c"), "no c"),
+        Skipped("c.png", "no c"),
         _found("d", 0.2, 0.3),
         _found("e", 0.4),
-        Skipped(_photo("f"), "no f"),
+        Skipped("f.png", "no f"),
     ]
     assert _outcomes(predict_photos(found, predictor)) == [
         "no a",
@@ -86,14 +86,14 @@ def test_results_come_in_the_photos_order_and_batches_are_whole():
 
 def test_a_skipped_photo_waits_for_nobody():
     def found():
-        yield Skipped(_photo("a"), "no a")
+        yield Skipped("a.png", "no a")
         raise AssertionError("the next photo was asked for")
 
     assert _outcomes([next(predict_photos(found(), _Predictor(8)))]) == ["no a"]
 
 
 def test_a_photo_that_fails_in_a_batch_fails_alone():
-    found = [_found("a", 0.1), _found("b", -1), Skipped(_photo("c"), "no c"), _found("d", 0.2)]
+    found = [_found("a", 0.1), _found("b", -1), Skipped("c.png", "no c"), _found("d", 0.2)]
     assert _outcomes(predict_photos(found, _Predictor(8))) == [
         ("a", [0.1]),
         f"{Path('photos/b.png')}: predicting failed (RuntimeError: out of memory)",
@@ -103,13 +103,13 @@ def test_a_photo_that_fails_in_a_batch_fails_alone():
 
 
 def test_the_most_prominent_person_or_all():
-    read = ReadPhoto(_photo("a"), np.zeros((4, 4, 3), np.uint8))
+    read = replace(_photo("a"), image=np.zeros((4, 4, 3), np.uint8))
     crowd = _Crowd(3)
     main = find_people(read, crowd, everyone=False, keep_image=True)
-    assert main.detections == crowd.people[:1]
+    assert [person.detection for person in main.people] == crowd.people[:1]
     assert main.image is read.image
     everyone = find_people(read, crowd, everyone=True, keep_image=False)
-    assert everyone.detections == crowd.people
+    assert [person.detection for person in everyone.people] == crowd.people
     assert everyone.image is None
     with pytest.raises(InputError, match=r"a\.png: no person found"):
         find_people(read, _Crowd(0), everyone=True, keep_image=True)
@@ -126,7 +126,7 @@ def test_an_attempt_turns_errors_into_reasons():
     assert fail(InputError(f"cannot read {path}")) == f"cannot read {path}"
     assert fail(InputError("no space")) == f"{path}: no space"
     assert fail(ValueError("odd\nshape")) == f"{path}: drawing failed (ValueError: odd shape)"
-    skipped = Skipped(_photo("b"), "long ago")
+    skipped = Skipped("b.png", "long ago")
     assert attempt(lambda photo: photo, skipped, "drawing") is skipped
     assert attempt(lambda photo: photo, _photo("a"), "drawing") == _photo("a")
 

@@ -3,18 +3,16 @@
 from pathlib import Path
 
 from metrics.measurements import Measurements
-from predict.people import Photo, Skipped
-from predict.report import Report
-from predict.results import FinishedPerson, FinishedPhoto
+from predict.results import PhotoResult, Report
+from utils.errors import Skipped
 
 
-def _photo(name: str, *ious: float, errors: dict[str, float] | None = None) -> FinishedPhoto:
+def _photo(name: str, *ious: float, errors: dict[str, float] | None = None) -> PhotoResult:
     sizes = Measurements(1.801, 80.4, 0.9, 1.0, 0.951)
-    people = [FinishedPerson(f"{name}_{iou}", sizes, iou) for iou in ious]
-    return FinishedPhoto(Photo(Path("photos") / name, name), people, errors)
+    return PhotoResult(name, [sizes] * len(ious), list(ious), errors)
 
 
-NOBODY = Skipped(Photo(Path("d.png"), "d"), "d.png: no person found")
+NOBODY = Skipped("d.png", "d.png: no person found")
 
 
 def test_lines_and_summary():
@@ -51,7 +49,7 @@ def test_reports_of_several_processes_make_one():
     first.add(_photo("a.png", 0.8, errors={"PVE-PA (mm)": 50.0}))
     second.add(_photo("b.png", 0.6, errors={"PVE-PA (mm)": 70.0}))
     second.add(NOBODY)
-    total = Report.combined([first, second])
+    total = Report.combine([first, second])
     assert (total.done, total.skipped) == (2, 1)
     summary = total.summary(Path("out"))
     assert "2 of 3 photos done\nmean IoU of predicted and detected silhouette: 0.700" in summary

@@ -43,7 +43,7 @@ def _objects(boxes: list[list[float]], labels: list[int], scores: list[float]) -
 def test_only_sure_people_are_taken():
     boxes = [[10.0, 10, 30, 50], [40, 10, 70, 50], [10, 10, 30, 50], [0, 0, 80, 60]]
     found = _objects(boxes, labels=[1, 1, 62, 1], scores=[0.9, 0.5, 0.95, 0.49])
-    masks, poses = rcnn.masks_of(found), rcnn.poses_of(found)
+    masks, poses = rcnn.select_masks(found), rcnn.select_poses(found)
     for people in (masks, poses):
         assert [person.box.tolist() for person in people] == boxes[:2]
         assert [person.score for person in people] == pytest.approx([0.9, 0.5])
@@ -56,7 +56,7 @@ def test_only_sure_people_are_taken():
 def test_confidence_by_hand():
     logits = torch.tensor([2.0, 2 + np.log(3), 0.01, 0.0, -4.0, 16.0])
     expected = [0.5, 0.75, 1 / (1 + np.exp(1.99)), 0, 0, 1]
-    np.testing.assert_allclose(rcnn.confidence_of(logits), expected, atol=1e-4)
+    np.testing.assert_allclose(rcnn.compute_confidence(logits), expected, atol=1e-4)
 
 
 def test_people_of_both_networks_are_joined():
@@ -136,7 +136,7 @@ def test_the_real_networks_run(folder, monkeypatch):
     assert found["poses"][0].joints2d_px.shape == (17, 2)
     assert found["poses"][0].joint_confidence.shape == (17,)
     for candidates in found.values():
-        assert 0 < len(candidates) <= rcnn.MOST_OBJECTS
+        assert 0 < len(candidates) <= rcnn.MAX_INSTANCES
         assert candidates[0].box.shape == (4,)
         assert 0.5 <= candidates[0].score <= 1
 

@@ -7,8 +7,7 @@ import torch
 from data.truth import read_truth
 from metrics.measurements import Measurements, measure
 from models.body_model import BodyModel
-from models.regressor import BodyParameters
-from predict.pipeline import place_in_photos
+from models.decoder import BodyParameters, decode_in_photos
 from predict.truth_errors import TruthComparer
 from tests.evaluation_sets import write_truth_file
 from utils.errors import InputError
@@ -31,7 +30,7 @@ def _compare(body, truth, turn=None, scale=0.93):
     turn = torch.eye(3) if turn is None else turn
     parameters = _prediction(truth, turn, scale)
     # 42 m away, 5000 px focal: 5000 / 42 px a metre, which is s * side / 2 at side 256.
-    bodies = place_in_photos(parameters, torch.tensor([[128.0, 128, 256]]), body)
+    bodies = decode_in_photos(parameters, body, torch.tensor([[128.0, 128, 256]]))
     comparer = TruthComparer(body.faces, body.face_parts, 64)
     return comparer.pair_with(bodies.person(0), truth)
 
@@ -63,8 +62,8 @@ def test_errors_are_those_of_evaluating(tmp_path, body):
     path = write_truth_file(tmp_path, body_hash=body.identity["hash"])
     truth = read_truth(path)
     larger = truth._replace(betas=truth.betas + 1)
-    bodies = place_in_photos(
-        _prediction(larger, torch.eye(3), 0.93), torch.tensor([[128.0, 128, 256]]), body
+    bodies = decode_in_photos(
+        _prediction(larger, torch.eye(3), 0.93), body, torch.tensor([[128.0, 128, 256]])
     )
     comparer = TruthComparer(body.faces, body.face_parts, 64)
     errors = comparer.errors_beside(tmp_path / "a.jpg", bodies.person(0))

@@ -3,14 +3,27 @@
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from models.body_model import BodyModel
 from renderers import overlay
-from renderers.overlay import BodyRenderer, Window, draw_body, window_of
+from renderers.overlay import (
+    LEFT_COLOUR,
+    RIGHT_COLOUR,
+    TPOSE_BACKGROUND,
+    TPOSE_SIZE,
+    BodyRenderer,
+    Window,
+    draw_body,
+    draw_proxy,
+    draw_tpose,
+    find_window,
+)
 from utils.errors import InputError
+from utils.joints import COCO17
 
 SIZE = 200
 CAM_K = np.array([[42 * 90.0, 0, 100], [0, 42 * 90.0, 90], [0, 0, 1]], dtype=np.float32)
@@ -125,9 +138,9 @@ def test_a_wrong_gl_platform_of_the_users_is_kept_and_survived():
 def test_window_holds_the_body_and_starts_in_the_photo():
     points = np.array([[30.2, 40.7], [90.9, 80.1]])
     # 30.2 - 4 margin, floor 26; 40 - 4 = 36; widths 95 - 26 = 69 and 85 - 36 = 49.
-    assert window_of(points, 200, 100) == Window(26, 36, 69)
-    assert window_of(points - 50, 200, 100) == Window(0, 0, 45)
-    assert window_of(points + 500, 200, 100) is None
+    assert find_window(points, 200, 100) == Window(26, 36, 69)
+    assert find_window(points - 50, 200, 100) == Window(0, 0, 45)
+    assert find_window(points + 500, 200, 100) is None
 
 
 def test_drawing_on_part_of_a_photo_is_drawing_on_all_of_it(body):
@@ -151,3 +164,56 @@ def test_a_body_half_out_of_the_photo_and_one_quite_out(body):
     assert drawn.any()
     away = draw_body(photo, renderer, vertices + np.float32([9, 0, 0]), CAM_K)
     assert not away.any()
+
+
+def _observed() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A silhouette, joints and their confidence: wrists alone were seen."""
+    silhouette = np.zeros((200, 160), dtype=bool)
+    silhouette[40:180, 60:110] = True
+    joints = np.full((17, 2), -50, dtype=np.float32)  # far outside
+    confidence = np.zeros(17, dtype=np.float32)
+    for name, place in {"left_wrist": (100.5, 60.5), "right_wrist": (70.5, 60.5)}.items():
+        joints[COCO17.index(name)] = place
+        confidence[COCO17.index(name)] = 0.9
+    return silhouette, joints, confidence
+
+
+def test_proxy_shows_silhouette_joints_and_crop():
+    photo = np.full((200, 160, 3), 50, dtype=np.uint8)
+    picture = draw_proxy(photo, *_observed(), np.array([80.0, 110, 120]))
+    assert (photo == 50).all()
+    np.testing.assert_array_equal(picture[60, 100], LEFT_COLOUR)  # pixel 60 has its centre at 60.5
+    np.testing.assert_array_equal(picture[60, 70], RIGHT_COLOUR)
+    assert picture[120, 85, 2] > 100  # bluish inside
+    np.testing.assert_array_equal(picture[10, 10], 50)
+    # The crop spans 20 to 140 across and 50 to 170 down.
+    frame = picture.min(axis=2) > 120  # smoothed white on grey
+    np.testing.assert_array_equal(np.flatnonzero(frame[100:110].all(axis=0)), [19, 20, 139, 140])
+
+
+def test_a_proxy_that_is_its_own_crop_has_no_frame():
+    black = np.zeros((200, 160, 3), dtype=np.uint8)
+    silhouette, joints2d_px, confidence = _observed()
+    picture = draw_proxy(black, silhouette, joints2d_px, np.zeros_like(confidence))
+    outside = ~cv2.dilate(silhouette.astype(np.uint8), np.ones((5, 5))).astype(bool)
+    assert not picture[outside].any()
+    assert (picture[silhouette] > 0).all()
+
+
+def test_tpose_is_upright_and_seen_from_front_and_left(body):
+    vertices, faces = body  # in the camera frame, y down
+    vertices = (vertices - [0, 0, 42]) * [1, -1, -1]
+    coloured = BodyRenderer(faces, "own")
+    picture = draw_tpose(coloured, vertices)
+    assert picture.shape == (TPOSE_SIZE, 2 * TPOSE_SIZE, 3)
+    drawn = (picture != TPOSE_BACKGROUND).any(axis=2)
+    front, side = drawn[:, :TPOSE_SIZE], drawn[:, TPOSE_SIZE:]
+    # Arms stretched out in the upper half; narrow from the side.
+    widths = front.sum(axis=1)
+    assert widths.argmax() < TPOSE_SIZE / 2
+    assert widths.max() > 3 * side.sum(axis=1).max()
+    # Seen from the left, toes point to the left of the picture: the soles reach further that way
+    # from the ankles than the heels do to the right.
+    rows = np.flatnonzero(side.any(axis=1))
+    sole, shin = np.flatnonzero(side[rows[-3]]), np.flatnonzero(side[rows[-60]])
+    assert shin.min() - sole.min() > sole.max() - shin.max()

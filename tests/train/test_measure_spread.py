@@ -38,7 +38,7 @@ def options(tmp_path, body_model) -> SpreadOptions:
 
 
 def test_it_is_stored_beside_the_same_network(options, monkeypatch):
-    monkeypatch.setattr(refinement, "LARGEST_MEDIAN_RESIDUAL", 1e6)
+    monkeypatch.setattr(refinement, "MAX_MEDIAN_RESIDUAL", 1e6)
     measure(options)
     old, new = read_checkpoint(options.checkpoint), read_checkpoint(options.output)
     assert new.keys() - old.keys() == {"error_covariance"}

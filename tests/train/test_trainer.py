@@ -10,7 +10,7 @@ import torch
 from losses.multi_task import LossOptions, MultiTaskLoss
 from models.body_model import read_mean_parameters
 from models.checkpoints import load_predictor
-from models.regressed_body import regressed_body
+from models.decoder import decode_in_crops
 from synthesis.observed_people import ObservedPairs
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import CameraOptions, Synthesiser
@@ -364,7 +364,7 @@ def test_the_loss_of_few_vertices_is_that_of_the_same_vertices_of_the_whole(body
     assert torch.equal(reduced["vertices"], target["vertices"][:, kept])
     parameters = trainer.regressor(observation)
     found = loss_of.compared_body(parameters)
-    whole = regressed_body(parameters, body_model, 32)
+    whole = decode_in_crops(parameters, body_model, 32)
     for name in ("vertices", "vertices_tpose"):
         torch.testing.assert_close(found[name], whole[name][:, kept], atol=1e-5, rtol=0)
     torch.testing.assert_close(found["joints3d"], whole["joints3d"], atol=1e-5, rtol=0)
