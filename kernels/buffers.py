@@ -20,7 +20,6 @@ class BufferPool:
     """
 
     def __init__(self, kept: int = 2) -> None:
-        """Starts empty."""
         self._kept = kept
         # By identity, as every change must be one step: arrays come back whenever one dies.
         self._free: dict[int, np.ndarray] = {}

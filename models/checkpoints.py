@@ -128,11 +128,14 @@ def read_network_options(checkpoint: dict[str, Any], path: Path) -> NetworkOptio
     by_channels = {len(range(PROXY_CHANNELS)[seen]): name for name, seen in CHANNELS.items()}
     weights = select_weights(checkpoint)
     layers = by_features.get(_second_size(weights.get("ief_module.fc1.weight")))
-    params_from = by_channels.get(_second_size(weights.get("image_encoder.conv1.weight")))
-    if layers is None or params_from is None:
+    channels = _second_size(weights.get("image_encoder.conv1.weight"))
+    if layers is None:
         raise InputError(f"{path} does not hold a STRAPS regressor with a ResNet-18 or ResNet-50")
-    rule = "own" if "body" in checkpoint else "published"
-    return NetworkOptions(resnet_layers=layers, proxy=rule, params_from=params_from)
+    return NetworkOptions(
+        resnet_layers=layers,
+        proxy="own" if "body" in checkpoint else "published",
+        params_from=by_channels.get(channels, "all"),
+    )
 
 
 def _second_size(weight: Any) -> int | None:

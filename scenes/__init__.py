@@ -1,1 +1,1 @@
-"""The demo images and the script that makes them."""
+"""Rendered, dressed people in places: those of demo/ and of the open benchmark."""

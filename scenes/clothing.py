@@ -32,7 +32,9 @@ class Marks(NamedTuple):
         return self.joints[name]
 
 
-def garments_of(rest: np.ndarray, parts: np.ndarray, marks: Marks, clothes: Clothes) -> np.ndarray:
+def label_garments(
+    rest: np.ndarray, parts: np.ndarray, marks: Marks, clothes: Clothes
+) -> np.ndarray:
     """What covers each point: (N, 3) T-pose positions and (N,) part labels to (N,) labels."""
     x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
     leg = np.isin(parts, [PARTS.index("left_leg"), PARTS.index("right_leg")])
@@ -78,7 +80,7 @@ def _face_coordinates(rest: np.ndarray, marks: Marks) -> tuple[np.ndarray, np.nd
     return up, (rest[:, 2] - ear[2]) / (nose[2] - ear[2])
 
 
-def thickness_of(garments: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def measure_thickness(garments: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V,) metres by which clothes and hair stand off, smoothed over neighbouring vertices."""
     thickness = np.asarray(THICKNESS)[garments]
     for _ in range(2):

@@ -44,7 +44,6 @@ class ShadowMaps:
     def __init__(
         self, vertices: np.ndarray, faces: np.ndarray, picture: PictureOptions = PictureOptions()
     ) -> None:
-        """Keeps the mesh."""
         self.picture = picture
         self._vertices = vertices
         self._centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2

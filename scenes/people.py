@@ -67,7 +67,7 @@ class Person:
     distance: float = 5.0
 
 
-def fitting_betas(person: Person, body: BodyModel) -> np.ndarray:
+def fit_betas(person: Person, body: BodyModel) -> np.ndarray:
     """The likeliest shape of the person's height, weight and waist, (10,) float32."""
     faces = body.faces.numpy()
 
@@ -90,7 +90,7 @@ def fitting_betas(person: Person, body: BodyModel) -> np.ndarray:
     return np.round(solved.x, 4).astype(np.float32)
 
 
-def pose_of(person: Person) -> torch.Tensor:
+def build_pose(person: Person) -> torch.Tensor:
     """(24, 3, 3) float32 joint rotations; the root stands upright in a level camera's frame."""
     rotmats = np.tile(np.eye(3), (len(SMPL_JOINTS), 1, 1))
     for joint, (axes, degrees) in person.turns.items():

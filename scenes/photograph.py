@@ -21,11 +21,20 @@ from metrics.measurements import Measurements, measure
 from models.body_model import BodyModel
 from renderers.rasteriser import Rasteriser
 from renderers.shading import barycentric_weights, pixel_rays, vertex_normals
-from scenes.clothing import HAIR, SHOES, SOLE, SOLE_HEIGHT, Marks, garments_of, paint, thickness_of
+from scenes.clothing import (
+    HAIR,
+    SHOES,
+    SOLE,
+    SOLE_HEIGHT,
+    Marks,
+    label_garments,
+    measure_thickness,
+    paint,
+)
 from scenes.lighting import Light, ShadowMaps, irradiance
 from scenes.people import Person
 from scenes.picture_options import PictureOptions
-from scenes.scenery import Place, landscape_colour
+from scenes.scenery import Place, paint_landscape
 from utils.images import write_image
 from utils.joints import PARTS
 from utils.rotations import rotmat_to_axis_angle
@@ -120,8 +129,8 @@ def dress(person: Person, figure: Figure, body: BodyModel) -> Mesh:
     faces, parts = body.faces.numpy(), body.face_parts.numpy()
     vertex_parts = np.zeros(len(figure.rest), dtype=parts.dtype)
     vertex_parts[faces.ravel()] = np.repeat(parts, 3)
-    garments = garments_of(figure.rest, vertex_parts, figure.marks, person.clothes)
-    thickness = thickness_of(garments, faces)
+    garments = label_garments(figure.rest, vertex_parts, figure.marks, person.clothes)
+    thickness = measure_thickness(garments, faces)
     vertices = figure.vertices + thickness[:, None] * _compute_normals(figure.vertices, faces)
     vertices[:, 1] = np.minimum(vertices[:, 1], CAMERA_HEIGHT + 0.005)  # soles stay on the ground
     mesh = Mesh(vertices, faces, np.full(len(faces), BODY), parts, figure.rest)
@@ -230,7 +239,7 @@ def draw_mesh(
 def _paint(
     rest: np.ndarray, mesh: Mesh, hit: np.ndarray, person: Person, marks: Marks, seed: int
 ) -> np.ndarray:
-    garments = garments_of(rest, mesh.parts[hit], marks, person.clothes)
+    garments = label_garments(rest, mesh.parts[hit], marks, person.clothes)
     garments[mesh.kinds[hit] == BUN] = HAIR
     on_shoe = mesh.kinds[hit] == SHOE
     garments[on_shoe] = np.where(rest[on_shoe, 1] < marks.floor + SOLE_HEIGHT, SOLE, SHOES)
@@ -264,7 +273,7 @@ def draw_background(place: Place, camera: Camera, shadows: ShadowMaps, seed: int
         colour[on_wall] = albedo * _light_wall(points, wall_z, shadows, place.light)
     if place.landscape:
         far = ~on_ground & ~on_wall
-        colour[far] = landscape_colour(rays[far], place.landscape, seed + 90) ** GAMMA
+        colour[far] = paint_landscape(rays[far], place.landscape, seed + 90) ** GAMMA
     depth = np.where(on_ground, to_ground, np.where(on_wall, to_wall, 80.0))
     return _blur_by_depth(colour.reshape(*size, 3), depth.reshape(size), camera.distance)
 

@@ -25,11 +25,11 @@ from utils.rotations import pose_to_rotmats
 
 STANCES_ON_STOOLS = ("sitting", "ankle_on_knee", "legs_crossed")
 STANCES_LEFT_OUT = ("tailor_seat",)  # their feet touch the ground before the seat does
-UPRIGHT = 60.0  # degrees, most that the trunk leans
-LARGEST_TILT = 20.0  # degrees between the pose's camera and the ground that it stands on
-LIKELY_TILT = 8.0  # degrees, spread of the tilts that the poses were given
+MAX_LEAN = 60.0  # degrees, most that the trunk leans
+MAX_TILT = 20.0  # degrees between the pose's camera and the ground that it stands on
+TILT_STD = 8.0  # degrees, spread of the tilts that the poses were given
 CONTACT_DEPTH = 0.015  # m, what is this near to the ground touches it
-LEAST_CONTACT = 0.0025  # m^2, two toes; with less nobody stands
+MIN_CONTACT = 0.0025  # m^2, two toes; with less nobody stands
 DISTANCES = (3.6, 7.5)  # m from the camera
 SPANS = (1.15, 1.5)  # height of the picture over the person's extent
 
@@ -90,18 +90,18 @@ def _draw_pose(
         if stance in STANCES_LEFT_OUT:
             continue
         rotmats = pose_to_rotmats(torch.from_numpy(poses.poses[row]))
-        level = stood_up(betas, rotmats)
+        level = stand_up(betas, rotmats)
         if level is not None:
             return level, stance
     raise InputError("none of the poses stands on the ground")
 
 
 @torch.inference_mode()
-def stood_up(betas: np.ndarray, rotmats: torch.Tensor) -> torch.Tensor | None:
+def stand_up(betas: np.ndarray, rotmats: torch.Tensor) -> torch.Tensor | None:
     """The pose with the ground that the person stands on made level.
 
     Poses were given small camera tilts. The ground is the plane under the person, among those that
-    are tilted by at most `LARGEST_TILT`, that much of the body touches and that is little tilted.
+    are tilted by at most `MAX_TILT`, that much of the body touches and that is little tilted.
 
     Args:
         betas: (10,).
@@ -119,7 +119,7 @@ def stood_up(betas: np.ndarray, rotmats: torch.Tensor) -> torch.Tensor | None:
         return None
     turn, _ = Rotation.align_vectors([[0.0, 1.0, 0.0]], [down])
     trunk = turn.apply(joints[SMPL_JOINTS.index("neck")] - joints[0])
-    if -trunk[1] < np.cos(np.radians(UPRIGHT)) * np.linalg.norm(trunk):
+    if -trunk[1] < np.cos(np.radians(MAX_LEAN)) * np.linalg.norm(trunk):
         return None
     to_level = torch.from_numpy(turn.as_matrix()).float()
     return torch.cat([(to_level @ rotmats[0])[None], rotmats[1:]])
@@ -131,7 +131,7 @@ def _ground_under(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray | None:
     candidates = np.unique(np.round(normals, 3), axis=0)
     candidates /= np.linalg.norm(candidates, axis=1, keepdims=True)
     tilts = np.degrees(np.arccos(np.clip(candidates[:, 1], -1, 1)))
-    candidates, tilts = candidates[tilts < LARGEST_TILT], tilts[tilts < LARGEST_TILT]
+    candidates, tilts = candidates[tilts < MAX_TILT], tilts[tilts < MAX_TILT]
     if not len(candidates):
         return None
     height = vertices @ candidates.T  # (V, G) along each candidate
@@ -141,9 +141,9 @@ def _ground_under(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray | None:
         np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
     )
     contact = areas / 2 @ touching[faces].all(axis=1)  # (G,) m^2
-    likelihood = np.log(np.maximum(contact, 1e-9)) - (tilts / LIKELY_TILT) ** 2 / 2
+    likelihood = np.log(np.maximum(contact, 1e-9)) - (tilts / TILT_STD) ** 2 / 2
     best = likelihood.argmax()
-    return candidates[best] if contact[best] > LEAST_CONTACT else None
+    return candidates[best] if contact[best] > MIN_CONTACT else None
 
 
 def place_figure(

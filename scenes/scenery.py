@@ -175,7 +175,7 @@ class Landscape:
     roughness: float  # of their outline
 
 
-def landscape_colour(rays: np.ndarray, landscape: Landscape, seed: int) -> np.ndarray:
+def paint_landscape(rays: np.ndarray, landscape: Landscape, seed: int) -> np.ndarray:
     """(N, 3) picture colours of (N, 3) rays that meet neither ground nor wall."""
     along = rays[:, 0] / rays[:, 2]
     up = -rays[:, 1] / rays[:, 2]

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from models.body_model import BodyModel
-from scenes.people import PEOPLE, Person, fitting_betas, pose_of
+from scenes.people import PEOPLE, Person, build_pose, fit_betas
 from scenes.photograph import Camera, Figure, photograph, stand_before_camera, write_photo
 from scenes.picture_options import PictureOptions
 from scenes.scenery import PLACES
@@ -65,7 +65,7 @@ def pose_figure(
     """Shapes and poses the body, stands it on the ground and points the camera at it."""
     camera_for = partial(_place_camera, picture=picture)
     return stand_before_camera(
-        body, fitting_betas(person, body), pose_of(person), person.distance, camera_for
+        body, fit_betas(person, body), build_pose(person), person.distance, camera_for
     )
 
 

@@ -20,24 +20,24 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from tools.mocap_conversion import convert_recording
-from tools.penetration import self_penetrating
+from tools.penetration import find_self_penetration
 from tools.pose_sampler import sample_poses
 from tools.pose_tools import (
     JOINT,
     JOINT_COUNT,
     SIDES,
-    fraction_of,
+    compute_leg_corrections,
+    find_halfway,
     global_from_local,
-    halfway,
-    leg_corrections,
     local_from_global,
-    mirrored_poses,
-    rotation_about,
+    mirror_poses,
+    rotate_about,
     round_poses,
-    seen_by_cameras,
+    scale_rotations,
     share_with_collars,
     to_axis_angle,
     to_rotmats,
+    turn_to_cameras,
     write_poses,
 )
 from tools.read_gltf import read_glb
@@ -81,7 +81,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Builds and writes both files."""
-    folder = options.clips or pybullet_clips()
+    folder = options.clips or find_pybullet_clips()
     files = sorted(folder.glob("humanoid3d_*.txt"))
     if not files:
         raise InputError(f"{folder}: no humanoid3d_*.txt in it; expected pybullet's motion clips")
@@ -94,25 +94,25 @@ def main(options: Options) -> None:
     ):
         # A generator for each step, so that a change in one leaves the others' numbers alone.
         changes, samples, views_seen = (np.random.default_rng((seed, step)) for step in range(3))
-        parts = [varied_clip(clip, changes, views, options) for clip in clips]
-        parts.append(named_samples(samples, sampled))
+        parts = [vary_clip(clip, changes, views, options) for clip in clips]
+        parts.append(draw_named_samples(samples, sampled))
         names, poses = (np.concatenate(each) for each in zip(*parts, strict=True))
-        turned = [(names, seen_by_cameras(poses, views_seen))]
+        turned = [(names, turn_to_cameras(poses, views_seen))]
         if split == "train":
-            turned.append(cc0_poses(options))
+            turned.append(read_cc0_poses(options))
         names, poses = (np.concatenate(each) for each in zip(*turned, strict=True))
         path = options.output_folder / f"open_poses_{split}.npz"
         write_poses(path, names, round_poses(poses))
         print(f"{path}: {len(poses)} poses")
 
 
-def named_samples(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_named_samples(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Names (N,) and poses (N, 24, 3) of the anatomical sampler."""
     poses, names = sample_poses(generator, count)
     return np.char.add("sampler/", names), poses
 
 
-def cc0_poses(options: Options) -> tuple[np.ndarray, np.ndarray]:
+def read_cc0_poses(options: Options) -> tuple[np.ndarray, np.ndarray]:
     """Names (M,) and poses (M, 24, 3), seen by cameras, of Mesh2Motion's clips.
 
     Raises:
@@ -137,14 +137,14 @@ def cc0_poses(options: Options) -> tuple[np.ndarray, np.ndarray]:
         if clip.name.startswith(CC0_RARE):
             views = max(views, -(-options.cc0_rare // (2 * len(clip.frames))))
         names = [f"{CC0}{clip.name}/{frame:03d}" for frame in clip.frames]
-        parts.append(varied(names, clip.poses, changes, views, options.joint_noise))
+        parts.append(vary_poses(names, clip.poses, changes, views, options.joint_noise))
     if not parts:
         raise InputError(f"{options.cc0_clips}: no motion in its .glb files; see data/README.md")
     names, poses = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return names, seen_by_cameras(poses, views_seen)
+    return names, turn_to_cameras(poses, views_seen)
 
 
-def pybullet_clips() -> Path:
+def find_pybullet_clips() -> Path:
     """The folder of motion clips of the installed `pybullet` package."""
     found = importlib.util.find_spec("pybullet_data")
     if found is None or found.origin is None:
@@ -160,7 +160,7 @@ def clip_name(file: Path) -> str:
     return file.stem.removeprefix("humanoid3d_")
 
 
-def varied_clip(
+def vary_clip(
     file: Path, generator: np.random.Generator, views: int, options: Options
 ) -> tuple[np.ndarray, np.ndarray]:
     """Every frame of a clip and its mirror image, several times with small changes.
@@ -168,14 +168,14 @@ def varied_clip(
     Returns:
         Names (M,) and poses (M, 24, 3) axis-angle in a y-up world, without self-penetrating ones.
     """
-    frames = to_axis_angle(smpl_rotations(read_clip(file)))
+    frames = to_axis_angle(convert_clip(read_clip(file)))
     names = [f"clip/{clip_name(file)}/{index:03d}" for index in range(len(frames))]
     if clip_name(file) in FLOOR_CLIPS:
         views = options.floor_clip_views
-    return varied(names, frames, generator, views, options.joint_noise)
+    return vary_poses(names, frames, generator, views, options.joint_noise)
 
 
-def varied(
+def vary_poses(
     names: list[str], poses: np.ndarray, generator: np.random.Generator, views: int, noise: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Poses and their mirror images, several times with small changes.
@@ -191,10 +191,10 @@ def varied(
         Names (M,) and poses (M, 24, 3), without self-penetrating ones.
     """
     all_names = np.tile(np.array([*names, *(f"{name}m" for name in names)]), views)
-    both = np.tile(np.concatenate([poses, mirrored_poses(poses)]), (views, 1, 1))
+    both = np.tile(np.concatenate([poses, mirror_poses(poses)]), (views, 1, 1))
     turns = generator.normal(0, np.radians(noise), both.shape) * NOISE_SHARE[:, None]
     changed = to_axis_angle(to_rotmats(both) @ to_rotmats(turns))
-    free = ~self_penetrating(global_from_local(to_rotmats(changed)))
+    free = ~find_self_penetration(global_from_local(to_rotmats(changed)))
     return all_names[free], changed[free]
 
 
@@ -260,7 +260,7 @@ def read_clip(file: Path) -> Clip:
 BODY_FROM_CLIP = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 
 
-def smpl_rotations(clip: Clip) -> np.ndarray:
+def convert_clip(clip: Clip) -> np.ndarray:
     """SMPL's parent-relative rotations (N, 24, 3, 3) of a clip.
 
     The clips' humanoid rests with arms and legs hanging straight, so S = G A as for CMU's skeleton
@@ -269,14 +269,14 @@ def smpl_rotations(clip: Clip) -> np.ndarray:
     """
     turned = {name: BODY_FROM_CLIP @ value @ BODY_FROM_CLIP.T for name, value in clip.balls.items()}
     for name, angle in clip.hinges.items():
-        turned[name] = rotation_about("x", -angle)  # the clips' z is SMPL's -x
+        turned[name] = rotate_about("x", -angle)  # the clips' z is SMPL's -x
     count = len(turned["root"])
     world = np.broadcast_to(np.eye(3), (count, JOINT_COUNT, 3, 3)).copy()
     parent = world[:, JOINT["pelvis"]] = turned["root"]
     for joint in ("spine1", "spine2", "spine3"):
-        parent = world[:, JOINT[joint]] = parent @ fraction_of(turned["chest"], 1 / 3)
+        parent = world[:, JOINT[joint]] = parent @ scale_rotations(turned["chest"], 1 / 3)
     world[:, JOINT["head"]] = parent @ turned["neck"]
-    world[:, JOINT["neck"]] = halfway(parent, world[:, JOINT["head"]])
+    world[:, JOINT["neck"]] = find_halfway(parent, world[:, JOINT["head"]])
     for side, sign in SIDES:
         set_clip_leg(world, turned, side)
         set_clip_arm(world, turned, side, sign)
@@ -286,7 +286,7 @@ def smpl_rotations(clip: Clip) -> np.ndarray:
 def set_clip_leg(world: np.ndarray, turned: dict[str, np.ndarray], side: str) -> None:
     """Writes global rotations of hip, knee, ankle and foot; legs hang straight at rest."""
     down, ahead = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0])
-    corrections = leg_corrections(side, thigh=down, shank=down, foot=ahead)
+    corrections = compute_leg_corrections(side, thigh=down, shank=down, foot=ahead)
     parent = world[:, JOINT["pelvis"]]
     for joint in ("hip", "knee", "ankle"):
         parent = parent @ turned[f"{side}_{joint}"]
@@ -296,7 +296,7 @@ def set_clip_leg(world: np.ndarray, turned: dict[str, np.ndarray], side: str) ->
 
 def set_clip_arm(world: np.ndarray, turned: dict[str, np.ndarray], side: str, sign: float) -> None:
     """Writes global rotations of shoulder to hand; arms hang, palms inward, at rest."""
-    lowered = rotation_about("z", -sign * np.pi / 2)
+    lowered = rotate_about("z", -sign * np.pi / 2)
     upper = world[:, JOINT["spine3"]] @ turned[f"{side}_shoulder"]
     fore = upper @ turned[f"{side}_elbow"]
     world[:, JOINT[f"{side}_shoulder"]] = upper @ lowered

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from data.pose_dataset import load_poses
-from tools.pose_arms import upper_arm_angles
+from tools.pose_arms import measure_upper_arm
 from tools.pose_tools import (
     JOINT,
     JOINT_COUNT,
@@ -21,10 +21,10 @@ from tools.pose_tools import (
     REST_SHANK_BACK,
     SIDES,
     global_from_local,
+    measure_twist,
     to_axis_angle,
     to_rotmats,
-    transposed,
-    twist_angle,
+    transpose,
 )
 from utils.command_line import parse_options, run_script
 
@@ -49,10 +49,10 @@ def main(options: Options) -> None:
     """Prints a table in Markdown and the distance to nearest neighbours; draws the plot."""
     ours = load_poses(options.poses).poses
     reference = load_poses(options.reference).poses
-    angles, others = anatomical_angles(ours), anatomical_angles(reference)
-    print(spread_table(angles, others, options.labels))
+    angles, others = measure_angles(ours), measure_angles(reference)
+    print(format_spread_table(angles, others, options.labels))
     step = max(1, len(reference) // options.neighbours)
-    distance = nearest_neighbours(reference[::step], ours)
+    distance = find_nearest_neighbours(reference[::step], ours)
     print(
         f"\nnearest of ours to a reference pose, mean turn of {len(LIMBS)} joints: median "
         f"{np.median(distance):.1f}, 90 % {np.percentile(distance, 90):.1f} degrees"
@@ -61,7 +61,7 @@ def main(options: Options) -> None:
         draw_plot(options.plot, angles, others, options.labels)
 
 
-def anatomical_angles(poses: np.ndarray) -> dict[str, np.ndarray]:
+def measure_angles(poses: np.ndarray) -> dict[str, np.ndarray]:
     """Clinical joint angles, left and right pooled.
 
     Args:
@@ -75,8 +75,8 @@ def anatomical_angles(poses: np.ndarray) -> dict[str, np.ndarray]:
     sides = [_limb_angles(local, world, side, sign) for side, sign in SIDES]
     angles = {name: np.concatenate([side[name] for side in sides]) for name in sides[0]}
     chest = world[:, JOINT["spine3"]]
-    spine = to_axis_angle(transposed(world[:, JOINT["pelvis"]]) @ chest)
-    head = to_axis_angle(transposed(chest) @ world[:, JOINT["head"]])
+    spine = to_axis_angle(transpose(world[:, JOINT["pelvis"]]) @ chest)
+    head = to_axis_angle(transpose(chest) @ world[:, JOINT["head"]])
     for name, vectors in (("spine", spine), ("head", head)):
         for part, values in zip(("bend", "twist", "side bend"), vectors.T, strict=True):
             angles[f"{name} {part}"] = values
@@ -93,8 +93,8 @@ def _limb_angles(
     hip = Rotation.from_matrix(as_left(local[:, JOINT[f"{side}_hip"]])).as_euler("XZY")
     ankle = to_axis_angle(as_left(local[:, JOINT[f"{side}_ankle"]]))
     chest = world[:, JOINT["spine3"]]
-    upper = as_left(transposed(chest) @ world[:, JOINT[f"{side}_shoulder"]])
-    elevation, plane, rotation = upper_arm_angles(upper)
+    upper = as_left(transpose(chest) @ world[:, JOINT[f"{side}_shoulder"]])
+    elevation, plane, rotation = measure_upper_arm(upper)
     forearm = as_left(local[:, JOINT[f"{side}_elbow"]])[:, :, 0]
     wrist = as_left(local[:, JOINT[f"{side}_wrist"]])
     knee = as_left(local[:, JOINT[f"{side}_knee"]])
@@ -102,17 +102,17 @@ def _limb_angles(
         "hip flexion": -hip[:, 0],
         "hip abduction": hip[:, 1] + REST_LEG_OUT,
         "hip outward rotation": hip[:, 2],
-        "knee flexion": twist_angle(knee, x_axis) + REST_SHANK_BACK,
+        "knee flexion": measure_twist(knee, x_axis) + REST_SHANK_BACK,
         "ankle plantar flexion": ankle[:, 0],
         "arm flexion": elevation * np.sin(plane),
         "arm abduction": elevation * np.cos(plane),
         "arm inward rotation": rotation,
         "elbow flexion": np.arccos(np.clip(forearm[:, 0], -1, 1)),
-        "pronation": 2 * twist_angle(wrist, x_axis),
+        "pronation": 2 * measure_twist(wrist, x_axis),
     }
 
 
-def spread_table(
+def format_spread_table(
     angles: dict[str, np.ndarray], others: dict[str, np.ndarray], labels: tuple[str, str]
 ) -> str:
     """Markdown: mean, standard deviation, 1st and 99th percentile of both, degrees."""
@@ -131,7 +131,7 @@ def spread_table(
     return "\n".join(lines).replace("-0 ", "0 ")
 
 
-def nearest_neighbours(queries: np.ndarray, poses: np.ndarray) -> np.ndarray:
+def find_nearest_neighbours(queries: np.ndarray, poses: np.ndarray) -> np.ndarray:
     """Distance of each query (Q, 72) to the nearest of poses (N, 72).
 
     Returns:

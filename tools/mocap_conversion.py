@@ -14,16 +14,16 @@ from tools.pose_tools import (
     JOINT,
     JOINT_COUNT,
     SIDES,
-    halfway,
-    leg_corrections,
+    compute_leg_corrections,
+    find_halfway,
+    find_shortest_rotation,
     local_from_global,
-    rotation_about,
+    rotate_about,
     share_with_collars,
     share_with_forearms,
-    shortest_rotation,
     to_axis_angle,
     to_rotmats,
-    transposed,
+    transpose,
 )
 from utils.errors import InputError
 
@@ -100,11 +100,11 @@ NAMINGS = (
 )
 
 # Degrees; what lies beyond it in CMU's files is a marker lost or swapped.
-LARGEST_TURN = {
+MAX_TURN = {
     "left_ankle": 85, "right_ankle": 85, "left_wrist": 100, "right_wrist": 100,
     "spine1": 70, "spine2": 60, "spine3": 60, "neck": 70, "head": 70,
 }  # fmt: skip
-LEAST_FLEXION = np.radians(5)  # mean over a motion; with less, an elbow does not show its hinge
+MIN_FLEXION = np.radians(5)  # mean over a motion; with less, an elbow does not show its hinge
 
 
 def convert_recording(recording: Recording, min_change: float) -> Sequence:
@@ -115,17 +115,17 @@ def convert_recording(recording: Recording, min_change: float) -> Sequence:
         min_change: degrees some joint must turn for a frame to be kept.
 
     Raises:
-        InputError: a rotation is not finite, or as of `smpl_rotations`.
+        InputError: a rotation is not finite, or as of `convert_rotations`.
     """
     if not all(np.isfinite(rotations).all() for rotations in recording.rotations.values()):
         raise InputError(f"{recording.file}, {recording.name}: it has values that are not finite")
-    poses = to_axis_angle(smpl_rotations(recording))
+    poses = to_axis_angle(convert_rotations(recording))
     sound = np.flatnonzero(~broken_frames(poses))
     kept = sound[distinct_frames(poses[sound], np.radians(min_change))]
     return Sequence(recording.name, recording.frames[kept], poses[kept])
 
 
-def smpl_rotations(recording: Recording) -> np.ndarray:
+def convert_rotations(recording: Recording) -> np.ndarray:
     """SMPL's parent-relative rotations (N, 24, 3, 3) of a recorded motion, y-up world.
 
     Raises:
@@ -136,7 +136,7 @@ def smpl_rotations(recording: Recording) -> np.ndarray:
     smpl = np.empty((len(recording.frames), JOINT_COUNT, 3, 3))
     for joint, bone in bones.items():
         smpl[:, JOINT[joint]] = recording.rotations[bone] @ corrections[joint]
-    smpl[:, JOINT["neck"]] = halfway(smpl[:, JOINT["spine3"]], smpl[:, JOINT["head"]])
+    smpl[:, JOINT["neck"]] = find_halfway(smpl[:, JOINT["spine3"]], smpl[:, JOINT["head"]])
     smpl = share_with_forearms(share_with_collars(smpl))
     for side, _ in SIDES:
         smpl[:, JOINT[f"{side}_hand"]] = smpl[:, JOINT[f"{side}_wrist"]]
@@ -176,7 +176,7 @@ def rest_corrections(recording: Recording, bones: dict[str, str]) -> dict[str, n
         )
     corrections = {joint: np.eye(3) for joint in bones}
     for side, sign in SIDES:
-        corrections |= leg_corrections(
+        corrections |= compute_leg_corrections(
             side,
             thigh=rest_bone(f"{side}_hip", f"{side}_knee"),
             shank=rest_bone(f"{side}_knee", f"{side}_ankle"),
@@ -184,7 +184,7 @@ def rest_corrections(recording: Recording, bones: dict[str, str]) -> dict[str, n
         )
         hinge = elbow_hinge(recording, bones, side)
         for joint, end in (("shoulder", "elbow"), ("elbow", "wrist")):
-            along = shortest_rotation(
+            along = find_shortest_rotation(
                 np.array([sign, 0.0, 0.0]), rest_bone(f"{side}_{joint}", f"{side}_{end}")
             )
             corrections[f"{side}_{joint}"] = along @ hinge_correction(along.T @ hinge, sign)
@@ -202,7 +202,7 @@ def hinge_correction(hinge: np.ndarray, sign: float) -> np.ndarray:
     Returns:
         (3, 3).
     """
-    return rotation_about("x", np.arctan2(-sign * hinge[2], -sign * hinge[1]))
+    return rotate_about("x", np.arctan2(-sign * hinge[2], -sign * hinge[1]))
 
 
 def elbow_hinge(recording: Recording, bones: dict[str, str], side: str) -> np.ndarray:
@@ -216,20 +216,20 @@ def elbow_hinge(recording: Recording, bones: dict[str, str], side: str) -> np.nd
         return recording.hinges[fore]
     along = recording.starts[bones[f"{side}_wrist"]] - recording.starts[fore]
     along = along / np.linalg.norm(along)
-    relative = transposed(recording.rotations[upper]) @ recording.rotations[fore]
+    relative = transpose(recording.rotations[upper]) @ recording.rotations[fore]
     turn = to_axis_angle(relative).mean(axis=0)
     turn = turn - (turn @ along) * along
-    if np.linalg.norm(turn) < LEAST_FLEXION:
+    if np.linalg.norm(turn) < MIN_FLEXION:
         sign = dict(SIDES)[side]
-        return shortest_rotation(np.array([sign, 0.0, 0.0]), along) @ (0.0, -sign, 0.0)
+        return find_shortest_rotation(np.array([sign, 0.0, 0.0]), along) @ (0.0, -sign, 0.0)
     return turn / np.linalg.norm(turn)
 
 
 def broken_frames(poses: np.ndarray) -> np.ndarray:
     """Frames (N,) in which a foot, hand or spine joint is turned as no body can."""
     angles = np.degrees(np.linalg.norm(poses, axis=-1))  # (N, 24)
-    joints = [JOINT[name] for name in LARGEST_TURN]
-    return (angles[:, joints] > list(LARGEST_TURN.values())).any(axis=1)
+    joints = [JOINT[name] for name in MAX_TURN]
+    return (angles[:, joints] > list(MAX_TURN.values())).any(axis=1)
 
 
 def distinct_frames(poses: np.ndarray, min_change: float) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tools.pose_tools import JOINT, REST_JOINTS, SIDES, joint_positions
+from tools.pose_tools import JOINT, REST_JOINTS, SIDES, place_joints
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ YIELDING = 0.035  # the same where flesh is soft, or the capsules only roughly f
 PRESSING = 0.05  # hands, which lie flat on what they touch, and upper arms against the ribs
 
 
-def penetration_pairs() -> list[tuple[str, str, float]]:
+def list_penetration_pairs() -> list[tuple[str, str, float]]:
     """Names of capsules that must not penetrate one another, and the overlap in metres allowed."""
     pairs = []
     for side, other in (("left", "right"), ("right", "left")):
@@ -65,7 +65,7 @@ def penetration_pairs() -> list[tuple[str, str, float]]:
     return pairs
 
 
-def self_penetrating(world: np.ndarray) -> np.ndarray:
+def find_self_penetration(world: np.ndarray) -> np.ndarray:
     """Whether body parts penetrate one another.
 
     Args:
@@ -83,11 +83,11 @@ def self_penetrating(world: np.ndarray) -> np.ndarray:
                 start=(sign * capsule.start[0], *capsule.start[1:]),
                 end=(sign * capsule.end[0], *capsule.end[1:]),
             )
-    positions = joint_positions(world)
+    positions = place_joints(world)
     placed = {name: _placed(capsule, positions, world) for name, capsule in capsules.items()}
     hit = np.zeros(len(world), bool)
-    for first, second, overlap in penetration_pairs():
-        distance = segment_distance(*placed[first], *placed[second])
+    for first, second, overlap in list_penetration_pairs():
+        distance = measure_segment_distance(*placed[first], *placed[second])
         hit |= distance < capsules[first].radius + capsules[second].radius - overlap
     return hit
 
@@ -101,7 +101,7 @@ def _placed(
     return moved[:, 0], moved[:, 1]
 
 
-def segment_distance(
+def measure_segment_distance(
     start1: np.ndarray, end1: np.ndarray, start2: np.ndarray, end2: np.ndarray
 ) -> np.ndarray:
     """Smallest distance of two line segments (Ericson, Real-Time Collision Detection, 5.1.9).

@@ -10,14 +10,14 @@ from tools.pose_tools import (
     JOINT,
     MIRROR,
     REST_JOINTS,
-    collar_rotation,
     global_from_local,
-    joint_positions,
-    rotation_about,
+    measure_twist,
+    place_joints,
+    rotate_about,
+    rotate_collar,
     to_axis_angle,
     to_rotmats,
-    transposed,
-    twist_angle,
+    transpose,
 )
 
 MIN_ACROSS = -55.0  # degrees of arm abduction; beyond it the chest is in the way
@@ -58,25 +58,25 @@ def set_arm(
     values = table[..., 0] + table[..., 1] * normal[:, :5]
     swinging = np.isin(names, ("swing", "run_swing"))
     values[:, 0] += np.where(swinging, -0.9 * swing, 0.0)
-    upper, elbow = arm_from_angles(values)
-    wrist = arm_targets(local, side, sign, names, values)
+    upper, elbow = place_arm_by_angles(values)
+    wrist = place_targets(local, side, sign, names, values)
     shrug = to_rotmats(np.radians(normal[:, 5:] * (0, 4, 4)))  # collar; y reaches, z raises
-    target_upper, target_elbow, in_reach = arm_to_target(wrist, shrug, names, values)
+    target_upper, target_elbow, in_reach = place_arm_at_target(wrist, shrug, names, values)
     upper = np.where(by_target[:, None, None], target_upper, upper)
     elbow = np.where(by_target, target_elbow, elbow)
-    collar = collar_rotation(upper[:, :, 0], 1.0) @ shrug
+    collar = rotate_collar(upper[:, :, 0], 1.0) @ shrug
     pronation = np.radians(limit("pronation", values[:, 4]))
     rotations = {
         "collar": collar,
-        "shoulder": transposed(collar) @ upper,
-        "elbow": rotation_about("y", -elbow) @ rotation_about("x", pronation / 2),
-        "wrist": rotation_about("x", pronation / 2) @ draw_wrists(generator, len(names)),
+        "shoulder": transpose(collar) @ upper,
+        "elbow": rotate_about("y", -elbow) @ rotate_about("x", pronation / 2),
+        "wrist": rotate_about("x", pronation / 2) @ draw_wrists(generator, len(names)),
         "hand": draw_fingers(generator, len(names)),
     }
     for joint, rotation in rotations.items():
         mirrored = rotation if sign > 0 else to_rotmats(to_axis_angle(rotation) * MIRROR)
         local[:, JOINT[f"{side}_{joint}"]] = mirrored
-    return arm_within_limits(upper) & (in_reach | ~by_target)
+    return check_arm_limits(upper) & (in_reach | ~by_target)
 
 
 def _arm_row(arm: ArmAngles | ArmTarget) -> tuple[Spread, ...]:
@@ -85,18 +85,18 @@ def _arm_row(arm: ArmAngles | ArmTarget) -> tuple[Spread, ...]:
     return arm.x, arm.y, arm.z, (0.0, arm.swivel), arm.pronation
 
 
-def arm_from_angles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def place_arm_by_angles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Left upper arm in the chest's frame (N, 3, 3) and elbow (N,) rad from degrees (N, 5)."""
     flexion, abduction, rotation, elbow, _ = values.T
     flexion = limit("arm_behind", flexion)
     elevation = np.radians(limit("arm_elevation", np.hypot(flexion, abduction)))
     plane = np.arctan2(flexion, abduction)
     rotation = np.radians(limit("arm_rotation", rotation))
-    upper = natural_upper_arm(elevation, plane) @ rotation_about("x", rotation)
+    upper = swing_upper_arm(elevation, plane) @ rotate_about("x", rotation)
     return upper, np.radians(limit("elbow", np.abs(elbow)))
 
 
-def natural_upper_arm(elevation: np.ndarray, plane: np.ndarray) -> np.ndarray:
+def swing_upper_arm(elevation: np.ndarray, plane: np.ndarray) -> np.ndarray:
     """Left upper arm swung from hanging straight to an elevation in a plane, without twist.
 
     Args:
@@ -107,16 +107,16 @@ def natural_upper_arm(elevation: np.ndarray, plane: np.ndarray) -> np.ndarray:
         (N, 3, 3) in the chest's frame; the elbow bends forward when the arm hangs, up when it
         reaches forward.
     """
-    swing = rotation_about("y", -plane) @ rotation_about("z", elevation - np.pi / 2)
-    return swing @ rotation_about("x", -plane)
+    swing = rotate_about("y", -plane) @ rotate_about("z", elevation - np.pi / 2)
+    return swing @ rotate_about("x", -plane)
 
 
-def arm_targets(
+def place_targets(
     local: np.ndarray, side: str, sign: float, names: np.ndarray, values: np.ndarray
 ) -> np.ndarray:
     """Wrist targets of one side in the chest's frame, mirrored to the left: (N, 3) metres."""
     world = global_from_local(local)
-    positions = joint_positions(world)
+    positions = place_joints(world)
     rows = np.arange(len(names))
     joints = np.array([_target_joint(name, side) for name in names])
     offset = values[:, :3] * (sign, 1.0, 1.0)
@@ -133,7 +133,7 @@ def _target_joint(name: str, side: str) -> int:
     return JOINT[f"{side}_{arm.joint}" if arm.joint in SIDED_JOINTS else arm.joint]
 
 
-def arm_to_target(
+def place_arm_at_target(
     wrist: np.ndarray, shrug: np.ndarray, names: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Left arms that bring the wrist to a target.
@@ -154,12 +154,13 @@ def arm_to_target(
         shoulder = REST["collar"] + np.einsum(
             "nab,b->na", collar, REST["shoulder"] - REST["collar"]
         )
-        upper, elbow, in_reach = two_bones(wrist - shoulder, towards, np.radians(values[:, 3]))
-        collar = collar_rotation(upper[:, :, 0], 1.0) @ shrug
+        swivel = np.radians(values[:, 3])
+        upper, elbow, in_reach = reach_with_two_bones(wrist - shoulder, towards, swivel)
+        collar = rotate_collar(upper[:, :, 0], 1.0) @ shrug
     return upper, elbow, in_reach
 
 
-def two_bones(
+def reach_with_two_bones(
     reach: np.ndarray, towards: np.ndarray, swivel: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Two-bone inverse kinematics of the left arm (law of cosines).
@@ -195,9 +196,9 @@ def two_bones(
     return rotation, np.pi - np.arccos(np.clip(inner, -1, 1)), in_reach
 
 
-def arm_within_limits(upper: np.ndarray) -> np.ndarray:
+def check_arm_limits(upper: np.ndarray) -> np.ndarray:
     """Whether left upper arms (N, 3, 3) in the chest's frame can be held so: (N,)."""
-    elevation, plane, rotation = upper_arm_angles(upper)
+    elevation, plane, rotation = measure_upper_arm(upper)
     behind = np.degrees(elevation) * np.sin(plane)
     lowest, highest = LIMITS["arm_rotation"]
     across = np.degrees(elevation) * np.cos(plane)
@@ -212,23 +213,23 @@ def arm_within_limits(upper: np.ndarray) -> np.ndarray:
     )
 
 
-def upper_arm_angles(upper: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def measure_upper_arm(upper: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Elevation, plane and rotation, (N,) rad each, of left upper arms (N, 3, 3)."""
     arm = upper[:, :, 0]
     elevation = np.arccos(np.clip(-arm[:, 1], -1, 1))
     plane = np.arctan2(arm[:, 2], arm[:, 0])
-    relative = transposed(natural_upper_arm(elevation, plane)) @ upper
-    return elevation, plane, twist_angle(relative, np.array([1.0, 0.0, 0.0]))
+    relative = transpose(swing_upper_arm(elevation, plane)) @ upper
+    return elevation, plane, measure_twist(relative, np.array([1.0, 0.0, 0.0]))
 
 
 def draw_wrists(generator: np.random.Generator, count: int) -> np.ndarray:
     """Left wrists (N, 3, 3): flexion towards the palm, deviation towards the little finger."""
     flexion = limit("wrist_flexion", generator.normal(4, 17, count))
     deviation = limit("wrist_deviation", generator.normal(3, 8, count))
-    return rotation_about("y", np.radians(deviation)) @ rotation_about("z", -np.radians(flexion))
+    return rotate_about("y", np.radians(deviation)) @ rotate_about("z", -np.radians(flexion))
 
 
 def draw_fingers(generator: np.random.Generator, count: int) -> np.ndarray:
     """Left fingers (N, 3, 3), curled a little."""
     curl = limit("fingers", np.abs(generator.normal(0, 20, count)))
-    return rotation_about("z", -np.radians(curl))
+    return rotate_about("z", -np.radians(curl))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tools.penetration import self_penetrating
+from tools.penetration import find_self_penetration
 from tools.pose_arms import set_arm
 from tools.pose_tables import (
     ARMS,
@@ -31,11 +31,11 @@ from tools.pose_tools import (
     REST_SHANK_BACK,
     SIDES,
     global_from_local,
-    joint_positions,
-    rotation_about,
+    place_joints,
+    rotate_about,
     to_axis_angle,
     to_rotmats,
-    transposed,
+    transpose,
 )
 
 MAX_ROUNDS = 200  # of drawing again; a category that needs more is wrong in its table
@@ -76,7 +76,7 @@ def sample_poses(generator: np.random.Generator, count: int) -> tuple[np.ndarray
     pending = np.arange(count)
     for _ in range(MAX_ROUNDS):
         local, reachable = pose_once(generator, stances[pending], arms[pending])
-        good = reachable & ~self_penetrating(global_from_local(local))
+        good = reachable & ~find_self_penetration(global_from_local(local))
         poses[pending[good]] = to_axis_angle(local[good])
         pending = pending[~good]
         if len(pending) == 0:
@@ -135,7 +135,7 @@ def pose_once(
         )
     balanced = np.array([STANCES[name].balanced for name in stances])
     share = generator.uniform(0.6, 1.0, len(stances)) * balanced
-    local[:, 0] = balancing_turn(global_from_local(local), drawn.planted, share) @ local[:, 0]
+    local[:, 0] = find_balancing_turn(global_from_local(local), drawn.planted, share) @ local[:, 0]
     set_feet(local, generator, drawn.planted)
     lying = stances == "lying"
     local[lying, 0] = lie_down(generator, local[lying, 0])
@@ -241,19 +241,19 @@ def add_shin_lean(
 def set_trunk_and_legs(local: np.ndarray, drawn: Drawn) -> None:
     """Writes root, spine, hips and knees into (N, 24, 3, 3) rotations."""
     pitch, roll, bend, side, twist = np.radians(drawn.trunk).T
-    local[:, JOINT["pelvis"]] = rotation_about("z", roll) @ rotation_about("x", pitch)
+    local[:, JOINT["pelvis"]] = rotate_about("z", roll) @ rotate_about("x", pitch)
     set_chain(local, SPINE_SHARES, bend, side, twist)
     for column, (name, sign) in enumerate(SIDES):
         flexion = np.radians(drawn.thigh[:, column]) + pitch
         abduction = np.radians(drawn.abduction[:, column]) - REST_LEG_OUT
         rotation = np.radians(drawn.rotation[:, column])
         local[:, JOINT[f"{name}_hip"]] = (
-            rotation_about("x", -flexion)
-            @ rotation_about("z", sign * abduction)
-            @ rotation_about("y", sign * rotation)
+            rotate_about("x", -flexion)
+            @ rotate_about("z", sign * abduction)
+            @ rotate_about("y", sign * rotation)
         )
         knee = np.radians(drawn.knee[:, column]) - REST_SHANK_BACK
-        local[:, JOINT[f"{name}_knee"]] = rotation_about("x", knee)
+        local[:, JOINT[f"{name}_knee"]] = rotate_about("x", knee)
 
 
 def set_chain(
@@ -266,9 +266,9 @@ def set_chain(
     """Shares a bend (forward), side bend and twist (to the left), (N,) rad, out among joints."""
     for joint, share in shares.items():
         local[:, JOINT[joint]] = (
-            rotation_about("y", share * twist)
-            @ rotation_about("x", share * bend)
-            @ rotation_about("z", -share * side)
+            rotate_about("y", share * twist)
+            @ rotate_about("x", share * bend)
+            @ rotate_about("z", -share * side)
         )
 
 
@@ -300,8 +300,8 @@ def set_feet(local: np.ndarray, generator: np.random.Generator, planted: np.ndar
         forward = (
             shank[:, :, 2] + 0.02 * shank[:, :, 1]
         )  # its own heading, defined when it lies flat
-        level = rotation_about("y", np.arctan2(forward[:, 0], forward[:, 2]))
-        ankle = np.degrees(to_axis_angle(transposed(shank) @ level))
+        level = rotate_about("y", np.arctan2(forward[:, 0], forward[:, 2]))
+        ankle = np.degrees(to_axis_angle(transpose(shank) @ level))
         hanging = generator.normal((8, 0, 0), (16, 9, 7), (count, 3))
         tiptoe = (generator.random(count) < 0.1) * np.abs(generator.normal(0, 25, count))
         ankle += generator.normal(0, (3, 8, 3), (count, 3)) + tiptoe[:, None] * (1, 0, 0)
@@ -310,7 +310,7 @@ def set_feet(local: np.ndarray, generator: np.random.Generator, planted: np.ndar
         ankle[:, 1:] = limit("ankle_other", ankle[:, 1:])
         local[:, JOINT[f"{side}_ankle"]] = to_rotmats(np.radians(ankle))
         toes = np.where(tiptoe > 0, -tiptoe, generator.normal(0, 4, count))
-        local[:, JOINT[f"{side}_foot"]] = rotation_about("x", np.radians(np.clip(toes, -45, 15)))
+        local[:, JOINT[f"{side}_foot"]] = rotate_about("x", np.radians(np.clip(toes, -45, 15)))
 
 
 # Share of the body's mass put at each joint (Winter's segment masses, split between their ends).
@@ -323,7 +323,7 @@ JOINT_MASSES /= JOINT_MASSES.sum()
 SOLE_CENTRE = np.array([0.0, -0.07, 0.05])  # from the ankle, metres
 
 
-def balancing_turn(world: np.ndarray, planted: np.ndarray, share: np.ndarray) -> np.ndarray:
+def find_balancing_turn(world: np.ndarray, planted: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Turn of the whole body that brings its centre of mass over the planted feet.
 
     Args:
@@ -334,7 +334,7 @@ def balancing_turn(world: np.ndarray, planted: np.ndarray, share: np.ndarray) ->
     Returns:
         (N, 3, 3).
     """
-    positions = joint_positions(world)
+    positions = place_joints(world)
     mass = np.einsum("j,njk->nk", JOINT_MASSES, positions)
     ankles = [JOINT[f"{side}_ankle"] for side, _ in SIDES]
     soles = positions[:, ankles] + world[:, ankles] @ SOLE_CENTRE  # (N, 2, 3)
@@ -353,4 +353,4 @@ def lie_down(generator: np.random.Generator, root: np.ndarray) -> np.ndarray:
     turn = generator.choice([0.0, 180.0, 90.0, -90.0], count, p=[0.45, 0.25, 0.15, 0.15])
     turn = np.radians(turn + generator.normal(0, 15, count))
     tilt = np.radians(-90 + generator.normal(0, 10, count))
-    return rotation_about("x", tilt) @ rotation_about("y", turn) @ root
+    return rotate_about("x", tilt) @ rotate_about("y", turn) @ root

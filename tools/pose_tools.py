@@ -60,7 +60,7 @@ def rest_joints() -> np.ndarray:
 REST_JOINTS = rest_joints()  # (24, 3)
 
 
-def rotation_about(axis: str, angle: np.ndarray | float) -> np.ndarray:
+def rotate_about(axis: str, angle: np.ndarray | float) -> np.ndarray:
     """Rotation matrices about a coordinate axis.
 
     Args:
@@ -70,11 +70,12 @@ def rotation_about(axis: str, angle: np.ndarray | float) -> np.ndarray:
     Returns:
         (..., 3, 3).
     """
-    return to_rotmats(np.asarray(angle, float)[..., None] * np.eye(3)["xyz".index(axis)])
+    return to_rotmats(np.asarray(angle)[..., None] * np.eye(3)["xyz".index(axis)])
 
 
 def to_rotmats(axis_angle: np.ndarray) -> np.ndarray:
     """(..., 3) radians to (..., 3, 3)."""
+    axis_angle = np.asarray(axis_angle, float)
     flat = Rotation.from_rotvec(axis_angle.reshape(-1, 3)).as_matrix()
     return flat.reshape(*axis_angle.shape, 3)
 
@@ -85,17 +86,17 @@ def to_axis_angle(rotmats: np.ndarray) -> np.ndarray:
     return flat.reshape(rotmats.shape[:-1])
 
 
-def fraction_of(rotmats: np.ndarray, share: float) -> np.ndarray:
+def scale_rotations(rotmats: np.ndarray, share: float) -> np.ndarray:
     """The same turn, `share` of the way: (..., 3, 3) to (..., 3, 3)."""
     return to_rotmats(share * to_axis_angle(rotmats))
 
 
-def transposed(rotmats: np.ndarray) -> np.ndarray:
+def transpose(rotmats: np.ndarray) -> np.ndarray:
     """Inverse rotations, (..., 3, 3)."""
     return np.swapaxes(rotmats, -1, -2)
 
 
-def shortest_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def find_shortest_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The smallest rotation that turns direction `source` (3,) into direction `target` (3,)."""
     source = source / np.linalg.norm(source)
     target = target / np.linalg.norm(target)
@@ -108,12 +109,12 @@ def shortest_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return to_rotmats(axis / sine * np.arctan2(sine, source @ target))
 
 
-def halfway(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def find_halfway(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The orientation in the middle between two: (..., 3, 3)."""
-    return first @ fraction_of(transposed(first) @ second, 0.5)
+    return first @ scale_rotations(transpose(first) @ second, 0.5)
 
 
-def leg_corrections(
+def compute_leg_corrections(
     side: str, thigh: np.ndarray, shank: np.ndarray, foot: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Turns SMPL's rest leg onto the rest leg of another skeleton.
@@ -136,19 +137,19 @@ def leg_corrections(
     )
     outward = np.arctan2(thigh[0] + shank[0], -thigh[1] - shank[1])
     lean = outward - REST_LEG_OUT * np.sign(hip[0])
-    tilt = rotation_about("z", outward)
+    tilt = rotate_about("z", outward)
     corrections = {}
     for joint, source, rest in (("hip", thigh, knee - hip), ("knee", shank, ankle - knee)):
         upright = tilt.T @ source
         forward = np.arctan2(-rest[2], -rest[1]) - np.arctan2(-upright[2], -upright[1])
-        corrections[f"{side}_{joint}"] = rotation_about("z", lean) @ rotation_about("x", -forward)
+        corrections[f"{side}_{joint}"] = rotate_about("z", lean) @ rotate_about("x", -forward)
     level = np.array([1.0, 0.0, 1.0])
-    heading = shortest_rotation((toes - ankle) * level, (tilt.T @ foot) * level)
+    heading = find_shortest_rotation((toes - ankle) * level, (tilt.T @ foot) * level)
     corrections[f"{side}_ankle"] = corrections[f"{side}_foot"] = tilt @ heading
     return corrections
 
 
-def twist_angle(rotmats: np.ndarray, axis: np.ndarray) -> np.ndarray:
+def measure_twist(rotmats: np.ndarray, axis: np.ndarray) -> np.ndarray:
     """Angle of the twist about `axis` in the swing-twist decomposition R = swing @ twist.
 
     Args:
@@ -176,11 +177,11 @@ def local_from_global(world: np.ndarray) -> np.ndarray:
     local = world.copy()
     for joint, parent in enumerate(SMPL_PARENTS):
         if parent >= 0:
-            local[:, joint] = transposed(world[:, parent]) @ world[:, joint]
+            local[:, joint] = transpose(world[:, parent]) @ world[:, joint]
     return local
 
 
-def joint_positions(world: np.ndarray) -> np.ndarray:
+def place_joints(world: np.ndarray) -> np.ndarray:
     """Joints of the rest skeleton in a pose.
 
     Args:
@@ -197,7 +198,7 @@ def joint_positions(world: np.ndarray) -> np.ndarray:
     return positions
 
 
-def mirrored_poses(axis_angle: np.ndarray) -> np.ndarray:
+def mirror_poses(axis_angle: np.ndarray) -> np.ndarray:
     """Swaps left and right: (N, 24, 3) to (N, 24, 3); valid in the body and the camera frame."""
     return axis_angle[:, list(SMPL_SWAP)] * MIRROR
 
@@ -217,12 +218,12 @@ def share_with_collars(world: np.ndarray) -> np.ndarray:
     world = world.copy()
     chest = world[:, JOINT["spine3"]]
     for side, sign in SIDES:
-        arm = transposed(chest) @ world[:, JOINT[f"{side}_shoulder"]] @ (sign, 0.0, 0.0)  # (N, 3)
-        world[:, JOINT[f"{side}_collar"]] = chest @ collar_rotation(arm, sign)
+        arm = transpose(chest) @ world[:, JOINT[f"{side}_shoulder"]] @ (sign, 0.0, 0.0)  # (N, 3)
+        world[:, JOINT[f"{side}_collar"]] = chest @ rotate_collar(arm, sign)
     return world
 
 
-def collar_rotation(arm: np.ndarray, sign: float) -> np.ndarray:
+def rotate_collar(arm: np.ndarray, sign: float) -> np.ndarray:
     """Collar rotation in the chest's frame for an upper-arm direction.
 
     Args:
@@ -235,8 +236,8 @@ def collar_rotation(arm: np.ndarray, sign: float) -> np.ndarray:
     elevation = np.arcsin(np.clip(arm[:, 1], -1, 1))
     reach = np.arcsin(np.clip(arm[:, 2], -1, 1))
     raising = np.where(elevation < 0, COLLAR_LOWERING, COLLAR_RAISING) * elevation
-    forward = rotation_about("y", -sign * COLLAR_REACHING * reach)
-    return forward @ rotation_about("z", sign * raising)
+    forward = rotate_about("y", -sign * COLLAR_REACHING * reach)
+    return forward @ rotate_about("z", sign * raising)
 
 
 def to_camera_frame(root: np.ndarray, yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray):
@@ -251,8 +252,8 @@ def to_camera_frame(root: np.ndarray, yaw: np.ndarray, pitch: np.ndarray, roll: 
     Returns:
         (N, 3, 3) root rotations in the camera frame (y down).
     """
-    tilt = rotation_about("z", roll) @ rotation_about("x", pitch)
-    return tilt @ CAMERA_FROM_BODY @ rotation_about("y", yaw) @ root
+    tilt = rotate_about("z", roll) @ rotate_about("x", pitch)
+    return tilt @ CAMERA_FROM_BODY @ rotate_about("y", yaw) @ root
 
 
 def draw_views(generator: np.random.Generator, count: int) -> dict[str, np.ndarray]:
@@ -269,7 +270,7 @@ def draw_views(generator: np.random.Generator, count: int) -> dict[str, np.ndarr
     return {"yaw": yaw, "pitch": pitch, "roll": roll}
 
 
-def seen_by_cameras(poses: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def turn_to_cameras(poses: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A copy of (N, 24, 3) poses whose roots are in the frames of random cameras."""
     poses = poses.copy()
     root = to_camera_frame(to_rotmats(poses[:, 0]), **draw_views(generator, len(poses)))
@@ -290,9 +291,9 @@ def share_with_forearms(world: np.ndarray, share: float = 0.5) -> np.ndarray:
     world = world.copy()
     for side in ("left", "right"):
         elbow, wrist = JOINT[f"{side}_elbow"], JOINT[f"{side}_wrist"]
-        relative = transposed(world[:, elbow]) @ world[:, wrist]
-        pronation = twist_angle(relative, np.array([1.0, 0.0, 0.0]))
-        world[:, elbow] = world[:, elbow] @ rotation_about("x", share * pronation)
+        relative = transpose(world[:, elbow]) @ world[:, wrist]
+        pronation = measure_twist(relative, np.array([1.0, 0.0, 0.0]))
+        world[:, elbow] = world[:, elbow] @ rotate_about("x", share * pronation)
     return world
 
 

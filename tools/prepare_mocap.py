@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.mocap_conversion import Recording, Sequence, convert_recording
-from tools.pose_tools import mirrored_poses, seen_by_cameras, write_poses
+from tools.pose_tools import mirror_poses, turn_to_cameras, write_poses
 from tools.read_acclaim import read_acclaim
 from tools.read_bvh import read_bvh
 from tools.read_gltf import read_glb
@@ -106,10 +106,10 @@ def write_sequences(
     names, poses = [], []
     for sequence in sequences:
         for view in range(options.views):
-            poses.append(seen_by_cameras(sequence.poses, generator))
+            poses.append(turn_to_cameras(sequence.poses, generator))
             names.append([f"{sequence.name}_f{frame:05d}_v{view}" for frame in sequence.frames])
             if options.mirror:
-                poses.append(seen_by_cameras(mirrored_poses(sequence.poses), generator))
+                poses.append(turn_to_cameras(mirror_poses(sequence.poses), generator))
                 names.append([f"{name}_mirror" for name in names[-1]])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_poses(path, np.concatenate(names), np.concatenate(poses))

@@ -1,11 +1,11 @@
-"""Cameras, the pixel convention, and square crops.
+"""Pixels, cameras, boxes and square crops; training and predicting share them.
 
 Camera frame: x right, y down, z away from the camera; metres. Pixels: x right, y down, continuous;
 pixel i covers [i, i + 1), so its centre is at i + 0.5 and an image of width W spans [0, W].
 Normalised image coordinates run over the same span from -1 to 1.
 
-A crop is (centre x, centre y, side) in pixels of the source image. It is cut out without
-stretching; what lies outside the source image is background. Synthesis and photos share it.
+A box is (x0, y0, x1, y1) in pixels. A crop is (centre x, centre y, side) in pixels of the source
+image; it is cut out without stretching, and what lies outside the source image is background.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from utils.tensors import constant
 
-BODY_DISTANCE = 42.0  # metres, the mean of training: the perspective that the network knows
+BODY_DISTANCE = 42.0  # metres from the camera, the mean of training
 MIN_SCALE = 1e-2  # of a weak-perspective camera; at less, a person is smaller than a pixel
 CROP_SCALE = 1.2  # side of the crop over the longer side of the person's tight box
 

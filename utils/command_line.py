@@ -1,4 +1,4 @@
-"""How the run scripts begin and end: options from a dataclass, mistakes told in one line."""
+"""Begins and ends every script: reads its options, and prints a mistake of the user as one line."""
 
 import atexit
 import contextlib
@@ -18,8 +18,8 @@ from utils.errors import InputError
 Options = TypeVar("Options")
 
 WRONG_USE = 2  # exit status of bad options and bad input
-UNREAD = 141  # exit status when whoever read the output has left: 128 and SIGPIPE's number
-STOPPED = 130  # exit status after Ctrl-C, as shells know it: 128 and the signal's number
+BROKEN_PIPE = 141  # exit status when nobody reads the output any more: 128 + SIGPIPE's number
+STOPPED = 130  # exit status after Ctrl-C: 128 + SIGINT's number
 _FRAME = re.compile(r"[─│╭╮╰╯━┃┏┓┗┛]+")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -49,7 +49,7 @@ def parse_options(options: type[Options], description: str) -> Options:
 
 
 def run_script(main: Callable[[], int | None], stopped: str = "stopped") -> int:
-    """Runs a script's main function and turns what a user can mend into one line on stderr.
+    """Runs a script's main function and prints what the user can correct as one line on stderr.
 
     Each line begins with the program's name. Everything else that is raised is a fault of the
     program's, and passes with its traceback.
@@ -60,7 +60,7 @@ def run_script(main: Callable[[], int | None], stopped: str = "stopped") -> int:
 
     Returns:
         The exit status, for `sys.exit`: that of `main`, `WRONG_USE` after an InputError, `STOPPED`
-        after Ctrl-C, `UNREAD` where the output is a pipe that nobody reads any more.
+        after Ctrl-C, `BROKEN_PIPE` where the output is a pipe that nobody reads any more.
     """
     # Python looks through everything that is loaded once more when it ends; with torch that takes
     # a second, and frees nothing that matters.
@@ -79,7 +79,7 @@ def run_script(main: Callable[[], int | None], stopped: str = "stopped") -> int:
     except BrokenPipeError:
         # Python flushes once more when it ends, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNREAD
+        return BROKEN_PIPE
 
 
 def _complain(text: str) -> None:

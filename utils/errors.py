@@ -1,4 +1,4 @@
-"""What goes wrong by the user's input, and what is left out because of it."""
+"""Bad input from the user, and photos or people that are skipped because of it."""
 
 from dataclasses import dataclass
 

@@ -53,17 +53,17 @@ def round_to_steps(values: np.ndarray, step: float, dtype: type = np.float32) ->
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray], compress: bool = True) -> None:
-    """Writes arrays by name as an npz; raises InputError when it cannot be written."""
+    """Writes arrays by name as an npz; raises InputError where it cannot."""
     file = io.BytesIO()
     (np.savez_compressed if compress else np.savez)(file, **arrays)
     write_whole(path, file.getvalue())
 
 
 def lock_folder(folder: Path) -> IO:
-    """Keeps a folder for this program alone, until the file that is returned is closed.
+    """Locks a folder for this program, until the file that is returned is closed.
 
-    The system closes it whichever way the program ends. Systems and disks that know no locks let
-    everybody in.
+    The system closes it whichever way the program ends. Where system or disk has no locks, nothing
+    is locked.
 
     Raises:
         InputError: another program has the folder.

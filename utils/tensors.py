@@ -1,4 +1,4 @@
-"""Tensors: small fixed ones, pairs of them by name, random ones from a seeded generator."""
+"""Small helpers for tensors: constants, checked pairs of prediction and target, random numbers."""
 
 import functools
 
@@ -10,14 +10,14 @@ from torch import Generator, Tensor
 def constant(
     values: float | tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """A tensor of these values; shared, so never to be changed in place.
+    """A tensor of these values, made once and shared: never change it in place.
 
     Args:
         values: a number or a tuple of numbers.
         device: where it lives.
         dtype: of the tensor.
     """
-    with torch.inference_mode(False):  # or autograd could not use what predicting made
+    with torch.inference_mode(False):  # a tensor made in inference mode cannot be used in training
         return torch.tensor(values, dtype=dtype, device=device)
 
 

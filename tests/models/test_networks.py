@@ -78,7 +78,8 @@ def test_unknown_values_are_refused_in_one_line(stored, told, tmp_path):
 def test_published_files_are_known_by_their_weights(layers, tmp_path, body_model):
     network = Regressor(read_mean_parameters("open"), layers)
     checkpoint = _checkpoint(network)
-    assert read_network_options(checkpoint, tmp_path) == NetworkOptions(resnet_layers=layers)
+    expected = NetworkOptions(resnet_layers=layers, proxy="published")
+    assert read_network_options(checkpoint, tmp_path) == expected
     found = load_regressor(checkpoint, body_model, tmp_path)
     assert found.resnet_layers == layers
     with pytest.raises(InputError, match="does not hold a STRAPS regressor"):

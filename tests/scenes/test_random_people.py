@@ -11,7 +11,7 @@ from renderers.rasteriser import Rasteriser
 from scenes.people import Clothes
 from scenes.photograph import CAMERA_HEIGHT
 from scenes.picture_options import PictureOptions
-from scenes.random_people import draw_scene, neutral_body, photograph_scene, stood_up
+from scenes.random_people import draw_scene, neutral_body, photograph_scene, stand_up
 from tests.evaluation_sets import upright_pose
 from utils.joints import PARTS, SMPL_JOINTS
 from utils.paths import OPEN_POSES_VAL
@@ -82,7 +82,7 @@ def test_a_tilted_camera_is_made_level():
     level = axis_angle_to_rotmat(torch.from_numpy(upright_pose(0.0)).view(24, 3))
     tilt = axis_angle_to_rotmat(torch.tensor([np.radians(9.0), 0, np.radians(-4.0)]).float())
     tilted = torch.cat([(tilt @ level[0])[None], level[1:]])
-    found = stood_up(ZERO, tilted)
+    found = stand_up(ZERO, tilted)
     error = axis_angle_to_rotmat(torch.from_numpy(upright_pose(0.0)[:3])).T @ found[0]
     # The soles of the rest pose are not quite a plane.
     assert np.degrees(np.arccos(error[1, 1].item())) < 3
@@ -93,7 +93,7 @@ def test_who_lies_or_hovers_upside_down_does_not_stand():
     for turn in ([np.pi / 2, 0, 0], [0.0, 0, 0]):  # on the back; head down
         rotmats = torch.eye(3).repeat(len(SMPL_JOINTS), 1, 1)
         rotmats[0] = axis_angle_to_rotmat(torch.tensor(turn).float())
-        assert stood_up(ZERO, rotmats) is None
+        assert stand_up(ZERO, rotmats) is None
 
 
 def test_the_photograph_shows_the_person_where_the_truth_says():

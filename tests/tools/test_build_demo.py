@@ -9,7 +9,7 @@ from metrics.measurements import measure
 from models.body_model import BodyModel
 from predict.detectors.mediapipe_pose import MediaPipeDetector
 from renderers.rasteriser import Rasteriser
-from scenes.clothing import HAIR, SHIRT, SHOES, SKIN, TROUSERS, Marks, garments_of
+from scenes.clothing import HAIR, SHIRT, SHOES, SKIN, TROUSERS, Marks, label_garments
 from scenes.lighting import Light, ShadowMaps, irradiance
 from scenes.noise import value_noise
 from scenes.people import PEOPLE
@@ -20,7 +20,7 @@ from utils.joints import COCO17_IN_90, PARTS
 from utils.paths import DEMO
 from utils.rotations import pose_to_rotmats
 
-LARGEST_FILE = 300_000  # bytes
+MAX_FILE_SIZE = 300_000  # bytes
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_every_person_has_an_image_with_truth_and_nothing_else():
     images = find_images(DEMO)
     assert sorted(path.stem for path in images) == sorted(person.name for person in PEOPLE)
     for path in images:
-        assert path.stat().st_size <= LARGEST_FILE
+        assert path.stat().st_size <= MAX_FILE_SIZE
         assert 640 <= max(read_image(path).shape) <= 800
         assert truth_path(path).is_file()
 
@@ -97,7 +97,7 @@ def test_clothes_are_where_clothes_are():
         ]
     )  # fmt: skip
     parts = [PARTS.index(name) for name in ("head", "head", "torso", "left_arm", "left_leg")]
-    labels = garments_of(points, np.array([*parts, parts[-1]]), marks, person.clothes)
+    labels = label_garments(points, np.array([*parts, parts[-1]]), marks, person.clothes)
     assert labels.tolist() == [SKIN, HAIR, SHIRT, SKIN, TROUSERS, SHOES]
 
 

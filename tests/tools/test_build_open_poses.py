@@ -13,18 +13,18 @@ from tools.build_open_poses import (
     CLIP_WIDTH,
     FLOOR_CLIPS,
     Options,
+    convert_clip,
+    draw_named_samples,
     main,
-    named_samples,
     read_clip,
-    smpl_rotations,
 )
 from tools.mocap_conversion import NAMINGS
 from tools.pose_tools import (
     JOINT,
     REST_JOINTS,
     global_from_local,
-    joint_positions,
-    rotation_about,
+    place_joints,
+    rotate_about,
     round_poses,
 )
 from utils.errors import InputError
@@ -44,8 +44,8 @@ def posed(tmp_path, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Joints (24, 3) and global orientations (24, 3, 3) of one frame, body frame."""
     path = tmp_path / "humanoid3d_test.txt"
     path.write_text(json.dumps({"Loop": "none", "Frames": [frame.tolist()]}))
-    world = global_from_local(smpl_rotations(read_clip(path)))
-    return joint_positions(world)[0], world[0]
+    world = global_from_local(convert_clip(read_clip(path)))
+    return place_joints(world)[0], world[0]
 
 
 def direction(joints: np.ndarray, start: str, end: str) -> np.ndarray:
@@ -149,7 +149,7 @@ def write_clip(folder, count: int) -> None:
     starts = {bone: REST_JOINTS[JOINT[joint]] for joint, bone in NAMINGS[2].items()}
     still = np.broadcast_to(np.eye(3), (count, 3, 3))
     rotations = dict.fromkeys(parents, still)
-    rotations["DEF-forearm.R"] = rotation_about("y", np.radians(20) * np.arange(count))
+    rotations["DEF-forearm.R"] = rotate_about("y", np.radians(20) * np.arange(count))
     (folder / "human.glb").write_bytes(animated_glb(parents, starts, rotations, 1 / CC0_FPS))
 
 
@@ -191,7 +191,7 @@ def test_committed_validation_poses_are_what_the_script_makes():
     committed = load_poses(OPEN_POSES_VAL)
     sampled = np.char.startswith(committed.fnames, "sampler/")
     generator = np.random.default_rng((options.seed + 1, 1))
-    names, poses = named_samples(generator, options.val_sampled)
+    names, poses = draw_named_samples(generator, options.val_sampled)
     np.testing.assert_array_equal(names, committed.fnames[sampled])
     # Without the roots, which cameras turned.
     made = round_poses(poses[:, 1:]).reshape(len(poses), -1)

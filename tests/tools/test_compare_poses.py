@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tools.compare_poses import Options, anatomical_angles, main, nearest_neighbours
+from tools.compare_poses import Options, find_nearest_neighbours, main, measure_angles
 from tools.pose_tools import JOINT, MIRROR, REST_SHANK_BACK
 
 
@@ -30,13 +30,13 @@ def pose_with(**degrees: tuple[float, float, float]) -> np.ndarray:
     ],
 )
 def test_angles_of_both_sides(pose, name, expected):
-    np.testing.assert_allclose(anatomical_angles(pose)[name], (expected, expected), atol=1e-5)
+    np.testing.assert_allclose(measure_angles(pose)[name], (expected, expected), atol=1e-5)
 
 
 def test_spine_bends_add_up():
     pose = np.zeros((1, 24, 3))
     pose[0, [JOINT[f"spine{k}"] for k in (1, 2, 3)], 0] = np.radians(12)
-    assert anatomical_angles(pose.reshape(1, 72))["spine bend"] == pytest.approx(36)
+    assert measure_angles(pose.reshape(1, 72))["spine bend"] == pytest.approx(36)
 
 
 def test_nearest_neighbour_by_hand():
@@ -45,7 +45,7 @@ def test_nearest_neighbour_by_hand():
     query = np.zeros((1, 72))
     query[0, 3 * JOINT["left_knee"]] = np.radians(39)
     # 13 joints are compared; one differs by 13 degrees from the second pose: 13 / 13 = 1.
-    assert nearest_neighbours(query, poses) == pytest.approx(1, abs=1e-2)
+    assert find_nearest_neighbours(query, poses) == pytest.approx(1, abs=1e-2)
 
 
 def test_prints_a_table_and_draws(tmp_path, capsys):

@@ -2,7 +2,11 @@
 
 import numpy as np
 
-from tools.penetration import penetration_pairs, segment_distance, self_penetrating
+from tools.penetration import (
+    find_self_penetration,
+    list_penetration_pairs,
+    measure_segment_distance,
+)
 from tools.pose_tools import JOINT, global_from_local, to_rotmats
 
 
@@ -10,7 +14,7 @@ def penetrates(**angles: tuple[float, float, float]) -> bool:
     poses = np.zeros((1, 24, 3))
     for joint, degrees in angles.items():
         poses[0, JOINT[joint]] = np.radians(degrees)
-    return bool(self_penetrating(global_from_local(to_rotmats(poses)))[0])
+    return bool(find_self_penetration(global_from_local(to_rotmats(poses)))[0])
 
 
 def test_segment_distance_by_hand():
@@ -25,7 +29,9 @@ def test_segment_distance_by_hand():
         ((0, 0, 0), (1, 0, 0), (4, 4, 0), (4, 4, 0), 5.0),
     )
     ends = np.array([case[:4] for case in cases], float).transpose(1, 0, 2)
-    np.testing.assert_allclose(segment_distance(*ends), [case[4] for case in cases], atol=1e-5)
+    np.testing.assert_allclose(
+        measure_segment_distance(*ends), [case[4] for case in cases], atol=1e-5
+    )
 
 
 def test_segment_distance_never_exceeds_a_brute_force_search():
@@ -34,7 +40,7 @@ def test_segment_distance_never_exceeds_a_brute_force_search():
     first = ends[0] + steps * (ends[1] - ends[0])  # (60, 50, 3)
     second = ends[2] + steps * (ends[3] - ends[2])
     brute = np.linalg.norm(first[:, None] - second[None], axis=-1).min(axis=(0, 1))
-    exact = segment_distance(*ends)
+    exact = measure_segment_distance(*ends)
     assert (exact <= brute + 1e-9).all()
     assert (brute - exact).max() < 0.08
 
@@ -55,7 +61,7 @@ def test_impossible_poses_are_not():
 
 
 def test_both_sides_are_tested_alike():
-    names = {(first, second): overlap for first, second, overlap in penetration_pairs()}
+    names = {(first, second): overlap for first, second, overlap in list_penetration_pairs()}
     for (first, second), overlap in names.items():
         other = tuple(
             name.replace("left", "?").replace("right", "left").replace("?", "right")

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from tools.compare_poses import anatomical_angles
-from tools.penetration import self_penetrating
+from tools.compare_poses import measure_angles
+from tools.penetration import find_self_penetration
 from tools.pose_arms import (
-    arm_from_angles,
-    arm_within_limits,
-    natural_upper_arm,
-    two_bones,
-    upper_arm_angles,
+    check_arm_limits,
+    measure_upper_arm,
+    place_arm_by_angles,
+    reach_with_two_bones,
+    swing_upper_arm,
 )
-from tools.pose_sampler import add_shin_lean, balancing_turn, sample_poses
+from tools.pose_sampler import add_shin_lean, find_balancing_turn, sample_poses
 from tools.pose_tables import ARMS, LIMITS, STANCES, USUAL_ARMS, ArmTarget
-from tools.pose_tools import JOINT, global_from_local, rotation_about, to_rotmats
+from tools.pose_tools import JOINT, global_from_local, rotate_about, to_rotmats
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_arms_may_be_drawn_again_with_longer_names():
 
 
 def test_nothing_penetrates(drawn):
-    assert not self_penetrating(global_from_local(to_rotmats(drawn[0]))).any()
+    assert not find_self_penetration(global_from_local(to_rotmats(drawn[0]))).any()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_nothing_penetrates(drawn):
     ],
 )
 def test_joints_stay_within_their_limits(drawn, angle, limit):
-    values = anatomical_angles(drawn[0].reshape(-1, 72))[angle]
+    values = measure_angles(drawn[0].reshape(-1, 72))[angle]
     low, high = LIMITS[limit]
     assert low - 0.1 <= values.min()
     assert values.max() <= high + 0.1
@@ -98,7 +98,7 @@ def test_arm_targets_name_joints():
 def test_natural_arm_by_hand():
     elevation = np.radians([0, 90, 90])
     plane = np.radians([45, 0, 90])
-    upper = natural_upper_arm(elevation, plane)
+    upper = swing_upper_arm(elevation, plane)
     bone, bend = upper[:, :, 0], upper[:, :, 2]  # where the upper arm and a bent forearm point
     np.testing.assert_allclose(bone, [(0, -1, 0), (1, 0, 0), (0, 0, 1)], atol=1e-12)
     # Hanging and sideways the elbow bends forward, reaching forward it bends up.
@@ -107,8 +107,8 @@ def test_natural_arm_by_hand():
 
 def test_arm_angles_round_trip():
     values = np.array([[40.0, 30.0, 25.0, 60.0, 0.0], [-30.0, 20.0, -50.0, 10.0, 0.0]])
-    upper, elbow = arm_from_angles(values)
-    elevation, plane, rotation = map(np.degrees, upper_arm_angles(upper))
+    upper, elbow = place_arm_by_angles(values)
+    elevation, plane, rotation = map(np.degrees, measure_upper_arm(upper))
     np.testing.assert_allclose(elevation, [50, np.hypot(30, 20)])
     np.testing.assert_allclose(elevation * np.sin(np.radians(plane)), values[:, 0])
     np.testing.assert_allclose(rotation, values[:, 2])
@@ -118,8 +118,8 @@ def test_arm_angles_round_trip():
 def test_two_bones_reach_their_target():
     reach = np.array([[0.1, -0.2, 0.25], [0.3, 0.1, 0.1], [0.5, 0.0, 0.1], [0.05, 0.0, 0.05]])
     towards = np.tile([0.4, -0.8, -0.3], (4, 1))
-    upper, elbow, in_reach = two_bones(reach, towards, np.zeros(4))
-    forearm = upper @ rotation_about("y", -elbow)
+    upper, elbow, in_reach = reach_with_two_bones(reach, towards, np.zeros(4))
+    forearm = upper @ rotate_about("y", -elbow)
     # 0.435 - 0.175 = 0.26 m and 0.67 - 0.435 = 0.235 m of arm
     hand = 0.26 * upper[:, :, 0] + 0.235 * forearm[:, :, 0]
     np.testing.assert_allclose(hand[:2], reach[:2], atol=1e-9)
@@ -129,16 +129,16 @@ def test_two_bones_reach_their_target():
 
 def test_dislocated_arms_are_refused():
     elevation, plane = np.radians([80, 80, 80]), np.radians([0, 0, -90])
-    twist = rotation_about("x", np.radians([0, 130, 0]))
-    upper = natural_upper_arm(elevation, plane) @ twist
-    np.testing.assert_array_equal(arm_within_limits(upper), [True, False, False])
+    twist = rotate_about("x", np.radians([0, 130, 0]))
+    upper = swing_upper_arm(elevation, plane) @ twist
+    np.testing.assert_array_equal(check_arm_limits(upper), [True, False, False])
 
 
 def test_balancing_brings_the_centre_of_mass_over_the_feet():
     local = np.broadcast_to(np.eye(3), (2, 24, 3, 3)).copy()
-    local[:, 0] = rotation_about("x", np.full(2, 0.5))  # a stiff person leaning forward
+    local[:, 0] = rotate_about("x", np.full(2, 0.5))  # a stiff person leaning forward
     planted = np.array([[True, True], [False, False]])
-    turn = balancing_turn(global_from_local(local), planted, np.ones(2))
+    turn = find_balancing_turn(global_from_local(local), planted, np.ones(2))
     lean = np.degrees(np.arcsin((turn @ local[:, 0])[:, 2, 1]))
     assert abs(lean[0]) < 3  # upright again, the mass over the middle of the soles
     np.testing.assert_array_equal(turn[1], np.eye(3))  # nothing to stand on, nothing turned

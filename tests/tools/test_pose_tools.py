@@ -7,21 +7,21 @@ from tools.pose_tools import (
     JOINT,
     MIRROR,
     REST_JOINTS,
+    compute_leg_corrections,
     draw_views,
+    find_shortest_rotation,
     global_from_local,
-    joint_positions,
-    leg_corrections,
     local_from_global,
-    mirrored_poses,
-    rotation_about,
+    measure_twist,
+    mirror_poses,
+    place_joints,
+    rotate_about,
     share_with_collars,
     share_with_forearms,
-    shortest_rotation,
     to_axis_angle,
     to_camera_frame,
     to_rotmats,
-    transposed,
-    twist_angle,
+    transpose,
 )
 
 X = np.array([1.0, 0.0, 0.0])
@@ -32,7 +32,7 @@ def random_poses(count: int = 5) -> np.ndarray:
 
 
 def positions_of(poses: np.ndarray) -> np.ndarray:
-    return joint_positions(global_from_local(to_rotmats(poses)))
+    return place_joints(global_from_local(to_rotmats(poses)))
 
 
 def test_rest_pose_positions():
@@ -55,8 +55,8 @@ def test_local_and_global_round_trip():
 
 def test_mirror_round_trip_and_reflection():
     poses = random_poses()
-    mirrored = mirrored_poses(poses)
-    np.testing.assert_allclose(mirrored_poses(mirrored), poses)
+    mirrored = mirror_poses(poses)
+    np.testing.assert_allclose(mirror_poses(mirrored), poses)
     swapped = positions_of(mirrored)[:, JOINT["right_wrist"]]
     np.testing.assert_allclose(swapped, positions_of(poses)[:, JOINT["left_wrist"]] * (-1, 1, 1))
     reflection = np.diag([-1.0, 1.0, 1.0])
@@ -67,19 +67,19 @@ def test_mirror_round_trip_and_reflection():
 
 
 def test_shortest_rotation():
-    rotation = shortest_rotation(np.array([2.0, 0, 0]), np.array([0, 3.0, 0]))
+    rotation = find_shortest_rotation(np.array([2.0, 0, 0]), np.array([0, 3.0, 0]))
     np.testing.assert_allclose(to_axis_angle(rotation), (0, 0, np.pi / 2), atol=1e-12)
-    np.testing.assert_array_equal(shortest_rotation(X, X), np.eye(3))
+    np.testing.assert_array_equal(find_shortest_rotation(X, X), np.eye(3))
     with pytest.raises(ValueError, match="opposite"):
-        shortest_rotation(X, -X)
+        find_shortest_rotation(X, -X)
 
 
 def test_twist_is_found_behind_a_swing():
-    swing = rotation_about("y", np.array([0.7, -1.2])) @ rotation_about("z", np.array([0.4, 0.3]))
+    swing = rotate_about("y", np.array([0.7, -1.2])) @ rotate_about("z", np.array([0.4, 0.3]))
     twist = np.array([0.5, -2.0])
     # y and z turns do not commute, so the swing is made pure first.
-    pure = swing @ rotation_about("x", -twist_angle(swing, X))
-    np.testing.assert_allclose(twist_angle(pure @ rotation_about("x", twist), X), twist)
+    pure = swing @ rotate_about("x", -measure_twist(swing, X))
+    np.testing.assert_allclose(measure_twist(pure @ rotate_about("x", twist), X), twist)
 
 
 def test_camera_frame():
@@ -130,14 +130,14 @@ def test_forearm_takes_half_of_the_pronation():
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_leg_corrections_stand_the_rest_leg_on_the_source_leg(side):
     sign = 1 if side == "left" else -1
-    down = rotation_about("z", sign * np.radians(20)) @ (0, -1, 0)  # CMU's legs: 20 degrees out
-    corrections = leg_corrections(side, down, down, np.array([0.0, 0.0, 1.0]))
+    down = rotate_about("z", sign * np.radians(20)) @ (0, -1, 0)  # CMU's legs: 20 degrees out
+    corrections = compute_leg_corrections(side, down, down, np.array([0.0, 0.0, 1.0]))
     hip, knee, ankle = (REST_JOINTS[JOINT[f"{side}_{name}"]] for name in ("hip", "knee", "ankle"))
     thigh = corrections[f"{side}_hip"] @ (knee - hip)
     shank = corrections[f"{side}_knee"] @ (ankle - knee)
     line = (thigh + shank) / np.linalg.norm(thigh + shank)
     assert np.degrees(np.arccos(line @ down)) < 0.1
-    bend = to_axis_angle(transposed(corrections[f"{side}_hip"]) @ corrections[f"{side}_knee"])
+    bend = to_axis_angle(transpose(corrections[f"{side}_hip"]) @ corrections[f"{side}_knee"])
     np.testing.assert_allclose(bend[1:], 0, atol=1e-12)  # the knee stays a hinge about x
     up = corrections[f"{side}_ankle"] @ (0, 1, 0)
     np.testing.assert_allclose(up, -down, atol=1e-12)  # the sole is square to the leg

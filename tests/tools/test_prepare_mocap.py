@@ -19,10 +19,10 @@ from tools.mocap_conversion import (
     NAMINGS,
     broken_frames,
     convert_recording,
+    convert_rotations,
     distinct_frames,
-    smpl_rotations,
 )
-from tools.pose_tools import JOINT, global_from_local, joint_positions, to_axis_angle
+from tools.pose_tools import JOINT, global_from_local, place_joints, to_axis_angle
 from tools.prepare_mocap import Options, main
 from tools.read_acclaim import bone_ends, bone_rotations, read_acclaim, read_amc, read_asf
 from tools.read_bvh import read_bvh
@@ -39,10 +39,10 @@ def convert(folder, frame: dict[str, str]) -> tuple[np.ndarray, np.ndarray, dict
     """SMPL rotations (24, 3, 3), joints (24, 3), and the source's bone ends of one frame."""
     motion_file = write_cmu(folder, frame)
     recording = read_acclaim(motion_file, fps=15, source_fps=120)
-    local = smpl_rotations(recording)
+    local = convert_rotations(recording)
     skeleton = read_asf(folder / "07.asf")
     ends = {name: end[0] for name, end in bone_ends(skeleton, recording.rotations).items()}
-    return local[0], joint_positions(global_from_local(local))[0], ends
+    return local[0], place_joints(global_from_local(local))[0], ends
 
 
 def angle_between(first: np.ndarray, second: np.ndarray) -> float:
@@ -176,7 +176,7 @@ def test_other_files_give_the_poses_of_the_same_motion_in_asf_and_amc(tmp_path, 
     else:
         path.write_bytes(animated_glb(parents, starts, rotations, 1 / 15))
         (other,) = read_glb(path, fps=15)
-    np.testing.assert_allclose(smpl_rotations(other), smpl_rotations(recording), atol=1e-5)
+    np.testing.assert_allclose(convert_rotations(other), convert_rotations(recording), atol=1e-5)
 
 
 def test_arms_of_an_a_pose_at_rest_become_smpls(tmp_path):
@@ -196,7 +196,7 @@ def test_arms_of_an_a_pose_at_rest_become_smpls(tmp_path):
             ]
             recording.rotations[side + bone] = np.array([turn])
     a_pose = replace(recording, starts=recording.starts | down, hinges={})
-    world = global_from_local(smpl_rotations(a_pose))[0]
+    world = global_from_local(convert_rotations(a_pose))[0]
     for joint in ("shoulder", "elbow", "wrist"):
         for side in ("left", "right"):
             np.testing.assert_allclose(world[JOINT[f"{side}_{joint}"]], np.eye(3), atol=1e-9)
@@ -206,13 +206,13 @@ def test_other_rest_poses_and_bones_are_refused(tmp_path):
     recording = read_acclaim(write_cmu(tmp_path, {}), fps=15, source_fps=120)
     z_up = {name: start[[0, 2, 1]] * (1, -1, 1) for name, start in recording.starts.items()}
     with pytest.raises(InputError, match=r"07_01: in the rest pose .* stands upright along y"):
-        smpl_rotations(replace(recording, starts=z_up))
+        convert_rotations(replace(recording, starts=z_up))
     recording.rotations["lfoot"][0, 0, 0] = np.nan
     with pytest.raises(InputError, match="07_01: it has values that are not finite"):
         convert_recording(recording, min_change=3)
     del recording.rotations["lfoot"]
     with pytest.raises(InputError, match="07_01: the skeleton has no bones lfoot;"):
-        smpl_rotations(recording)
+        convert_rotations(recording)
 
 
 def test_near_duplicates_and_broken_frames():

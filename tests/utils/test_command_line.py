@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from utils.command_line import STOPPED, UNREAD, WRONG_USE, parse_options, run_script
+from utils.command_line import BROKEN_PIPE, STOPPED, WRONG_USE, parse_options, run_script
 from utils.errors import InputError
 from utils.paths import ROOT
 
@@ -67,7 +67,7 @@ def test_output_that_nobody_reads_and_names_that_no_terminal_shows():
     )
     assert process.stdout.read(6) == b"\\udce9"
     process.stdout.close()
-    assert process.wait(timeout=60) == UNREAD
+    assert process.wait(timeout=60) == BROKEN_PIPE
     assert process.stderr.read() == b""
     process.stderr.close()
 

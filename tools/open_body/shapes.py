@@ -7,7 +7,7 @@ import numpy as np
 from tools.open_body.skeleton import tpose
 from tools.open_body.source import CHANGES, Source
 
-MOST_WEIGHT = 1.25  # of Anny's weight, whose own range is 0 to 1
+MAX_WEIGHT = 1.25  # of Anny's weight, whose own range is 0 to 1
 ATHLETIC = 0.75  # Anny's muscle from which people keep it when they gain weight
 DENSITY = 1000.0  # kg/m^3, turns a volume into a mass
 STEPS = 5  # of the search for a wanted height and girth
@@ -141,7 +141,7 @@ def fatness(amount: np.ndarray, muscle: np.ndarray) -> dict[str, np.ndarray]:
     knots the muscles; soft obesity lies at little muscle. Athletes keep their muscle.
     """
     kept = np.where(muscle > ATHLETIC, 1, np.clip(2 - amount, 0, 1))
-    return {"weight": np.minimum(amount, MOST_WEIGHT), "muscle": muscle * kept}
+    return {"weight": np.minimum(amount, MAX_WEIGHT), "muscle": muscle * kept}
 
 
 def _solve(
