@@ -155,7 +155,7 @@ def test_predicting_makes_the_observation_that_training_makes(synthesiser):
     assert torch.equal(predicted.confidence, trained.observation.confidence)
     # A pixel of the crop spans seven of the photo: outlines differ by fractions of a pixel.
     ious = silhouette_iou(predicted.silhouettes, trained.observation.silhouettes)
-    assert ious.min() > 0.985
+    assert ious.min() > 0.98
     # The crop is set around the silhouette there, around the vertices here.
     torch.testing.assert_close(
         predicted.joints2d_px, trained.observation.joints2d_px, atol=0.25, rtol=0
