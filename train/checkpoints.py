@@ -15,11 +15,13 @@ from utils.options import flag, flatten
 
 LAST = "last.tar"
 BEST = "best.tar"
+SNAPSHOT = "epoch_{:03d}.tar"  # of the epoch's weights
 
 # What the network of a run was made for: another value would train a different one.
 _FIXED = (
-    "data.image_size", "model.regressor", "model.ief_iterations", "model.feedback.width",
-    "model.feedback.lifting_blocks", "model.feedback.correcting_blocks", "model.feedback.vertices",
+    "data.image_size", "model.regressor", "model.resnet_layers", "model.ief_iterations",
+    "model.proxy", "model.params_from", "model.feedback.width", "model.feedback.lifting_blocks",
+    "model.feedback.correcting_blocks", "model.feedback.vertices",
 )  # fmt: skip
 
 
@@ -134,9 +136,26 @@ def start_folder(output: Path, resume: bool) -> None:
         )
 
 
+def as_if_best(state: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
+    """A state in which the last epoch is the best one, whatever it is like."""
+    row = trainer.history[-1]
+    metrics = {name[4:]: value for name, value in row.items() if name.startswith("val_")}
+    return {
+        **state,
+        "best_epoch": trainer.epoch,
+        "best_epoch_val_metrics": metrics,
+        "best_model_state_dict": trainer.validated.state_dict(),
+        "rounds": int(metrics.get("best_rounds", trainer.regressor.rounds)),
+    }
+
+
 def save_epoch(trainer: Trainer, options: dict[str, Any], folder: Path) -> None:
-    """Writes the last state, and the best weights when this epoch made them."""
+    """Writes the last state, the best weights when this epoch made them, and snapshots."""
     state = {**collect_state(trainer), "options": options}
+    every = trainer.options.save_every
+    if every and trainer.epoch % every == 0:
+        snapshot = without_training_state(as_if_best(state, trainer), torch.float32)
+        save_atomically(snapshot, folder / SNAPSHOT.format(trainer.epoch))
     # The best first: a run stopped between the two repeats the epoch, and writes both again.
     if state["best_epoch"] == state["epoch"]:
         save_atomically(without_training_state(state, torch.float32), folder / BEST)
