@@ -147,15 +147,14 @@ class Trainer:
             Loss terms, metrics and speed of the epoch, by name.
 
         Raises:
-            InputError: the loss is not a finite number.
+            InputError: the loss is not a finite number, or there are fewer poses than processes.
         """
         options = self.options
         # The order is the same in all processes, what is drawn for a sample is each one's own.
         order_generator = self._generator(self.epoch, stream=0)
         generator = self._generator(self.epoch, stream=2 + self.ranks.rank)
         count = epoch_length(options, len(poses))
-        if count < self.ranks.size:
-            raise InputError(f"{count} training poses are too few for {self.ranks.size} processes")
+        self._check_enough(count, "training")
         order = torch.randperm(len(poses), generator=order_generator, device=self.device)
         batches = order[:count].split(options.batch_size)
         total_steps = options.epochs * len(batches)
@@ -176,11 +175,8 @@ class Trainer:
         self.samples_seen += count
         readings.check(self.ranks)
         speed = count / (time.perf_counter() - start)
-        return {
-            **readings.compute(self.ranks),
-            **metrics.compute(self.ranks.sum),
-            "samples_per_second": speed,
-        }
+        measured = {**readings.compute(self.ranks), **metrics.compute(self.ranks.sum)}
+        return {**measured, "samples_per_second": speed}
 
     def make_batch(
         self,
@@ -247,10 +243,7 @@ class Trainer:
         Raises:
             InputError: there are fewer people than processes.
         """
-        if len(poses) < self.ranks.size:
-            raise InputError(
-                f"{len(poses)} validation poses are too few for {self.ranks.size} processes"
-            )
+        self._check_enough(len(poses), "validation")
         self.ranks.share_buffers(self.validated)
         was_training = self.regressor.training
         self._validation_loss_of.eval()
@@ -270,13 +263,7 @@ class Trainer:
             )
             metrics.update({**prediction, "silhouettes": silhouettes}, batch.target)
             rounds.measure(batch, self._validation_loss_of)
-            if not sample:
-                sample = {
-                    **batch.observation._asdict(),
-                    "target_silhouettes": batch.target["silhouettes"],
-                    "pred_silhouettes": silhouettes,
-                    "pred_joints2d_px": prediction["joints2d_px"],
-                }
+            sample = sample or _to_look_at(batch, prediction, silhouettes)
         self._loss_of.train(was_training)
         return {
             **readings.compute(self.ranks),
@@ -317,6 +304,10 @@ class Trainer:
             (self.options.seed * 100_003 + epoch) * 100_003 + stream
         )
 
+    def _check_enough(self, count: int, kind: str) -> None:
+        if count < self.ranks.size:
+            raise InputError(f"{count} {kind} poses are too few for {self.ranks.size} processes")
+
     def _set_learning_rate(self, total_steps: int) -> None:
         options = self.options
         factor = min(1.0, (self.step + 1) / max(options.warmup_steps, 1))
@@ -325,6 +316,18 @@ class Trainer:
             factor *= 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = options.lr * factor
+
+
+def _to_look_at(
+    batch: SyntheticBatch, prediction: dict[str, Tensor], silhouettes: Tensor
+) -> dict[str, Tensor]:
+    """What `train.logging.proxy_grid` shows of a batch."""
+    return {
+        **batch.observation._asdict(),
+        "target_silhouettes": batch.target["silhouettes"],
+        "pred_silhouettes": silhouettes,
+        "pred_joints2d_px": prediction["joints2d_px"],
+    }
 
 
 def epoch_length(options: TrainingOptions, available: int) -> int:
