@@ -89,14 +89,20 @@ PUBLISHED = Options(
 
 def main() -> None:
     """Reads the options and trains, alone or as one of the processes that torchrun started."""
-    preset = PUBLISHED if find_given("--preset") == "published" else None
-    options = parse_options(Options, __doc__, preset)
-    check_ranges(options)
+    options = read_options()
     if options.threads > 0:
         torch.set_num_threads(options.threads)
     device = choose_device(Ranks.from_environment().device_name(options.device))
     with joined_ranks(device) as ranks:
         train(options, device, ranks)
+
+
+def read_options() -> Options:
+    """The command line's options, on top of the preset that it names."""
+    preset = PUBLISHED if find_given("--preset") == "published" else None
+    options = parse_options(Options, __doc__, preset)
+    check_ranges(options)
+    return options
 
 
 def train(options: Options, device: torch.device, ranks: Ranks) -> None:

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import io
+import itertools
 import os
 import re
 import sys
@@ -60,7 +61,7 @@ def find_given(name: str) -> str | None:
         name: with its hyphens, such as "--preset".
     """
     given = None
-    for argument, following in zip(sys.argv[1:], [*sys.argv[2:], None], strict=True):
+    for argument, following in itertools.pairwise([*sys.argv[1:], None]):
         if argument == name:
             given = following
         elif argument.startswith(f"{name}="):
