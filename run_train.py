@@ -9,11 +9,11 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from tqdm import tqdm
 
-from data.pose_dataset import load_poses
 from losses.multi_task import LossOptions
 from models.body_model import BodyModel, read_mean_parameters
 from models.networks import describe_network
@@ -25,13 +25,13 @@ from train.build import (
     build_regressor,
     build_synthesiser,
     load_observed,
+    load_training,
     load_validation,
 )
 from train.checkpoints import resume, save_epoch, start_folder
 from train.logging import RunLog
-from train.step import SELECTION_METRICS
 from train.trainer import Trainer, TrainingOptions, epoch_length
-from utils.command_line import parse_options, run_script
+from utils.command_line import find_given, parse_options, run_script
 from utils.devices import choose_device
 from utils.options import Count, check_ranges, storable
 from utils.paths import EXPERIMENTS
@@ -49,6 +49,9 @@ class Options:
     of them can be given here as well.
     """
 
+    # Which defaults all other options have: those listed here, or, as far as they differ, those of
+    # the released code (`PUBLISHED` below). What is given beside it wins.
+    preset: Literal["own", "published"] = "own"
     data: DataOptions = DataOptions(
         image_size=256,  # side of the network's input, pixels
     )
@@ -73,10 +76,20 @@ class Options:
     threads: Count = 0  # of the CPU; 0 takes all cores
 
 
+# The released code's options where ours differ; README.md tells why they do.
+PUBLISHED = Options(
+    preset="published",
+    data=DataOptions(image_size=256, val_shapes="file"),
+    model=ModelOptions(regressor="published", proxy="published", body="smpl"),
+    camera=CameraOptions(crop_border="stretch", crop_shift_in="frame"),
+    augmentation=AugmentationOptions(remove_right_leg=0.05),
+    training=TrainingOptions(select_rule="all", precision="fp32"),
+)
+
+
 def main() -> None:
     """Reads the options and trains, alone or as one of the processes that torchrun started."""
-    options = parse_options(Options, __doc__)
-    check_ranges(options)
+    options = read_options()
     if options.threads > 0:
         torch.set_num_threads(options.threads)
     device = choose_device(Ranks.from_environment().device_name(options.device))
@@ -84,17 +97,25 @@ def main() -> None:
         train(options, device, ranks)
 
 
+def read_options() -> Options:
+    """The command line's options, on top of the preset that it names."""
+    preset = PUBLISHED if find_given("--preset") == "published" else None
+    options = parse_options(Options, __doc__, preset)
+    check_ranges(options)
+    return options
+
+
 def train(options: Options, device: torch.device, ranks: Ranks) -> None:
     """Trains, validates and saves, epoch by epoch."""
     torch.manual_seed(options.training.seed)
     trainer = build_trainer(options, device, ranks)
-    train_poses = load_poses(options.data.train_poses)
+    poses, betas = load_training(options.data)
     mean_betas = read_mean_parameters(options.model.body).betas
     val_poses, val_betas = load_validation(options.data, options.augmentation, mean_betas)
-    describe(options, trainer, len(train_poses), len(val_poses))
-    poses = torch.from_numpy(train_poses.poses).to(device)
+    describe(options, trainer, len(poses), len(val_poses))
+    poses, betas = poses.to(device), None if betas is None else betas.to(device)
     if options.dry_run:
-        dry_run(options, trainer, poses)
+        dry_run(options, trainer, poses, betas)
         return
 
     start_folder(options.output, options.resume)
@@ -107,14 +128,14 @@ def train(options: Options, device: torch.device, ranks: Ranks) -> None:
     bar = partial(tqdm, dynamic_ncols=True, disable=not ranks.is_first)
     for epoch in range(trainer.epoch + 1, options.training.epochs + 1):
         training_bar = partial(bar, desc=f"epoch {epoch}/{options.training.epochs}")
-        train_metrics = trainer.train_epoch(poses, options.augmentation, training_bar)
+        train_metrics = trainer.train_epoch(poses, options.augmentation, training_bar, betas)
         val_bar = partial(bar, desc="validation", leave=False)
         val_metrics, sample = trainer.validate(val_poses.to(device), val_betas.to(device), val_bar)
         row = trainer.finish_epoch(train_metrics, val_metrics)
         if ranks.is_first:
             save_epoch(trainer, storable(asdict(options)), options.output)
             log.write_epoch(trainer.history, sample)
-        say(ranks, summary(row, trainer.best_epoch))
+        say(ranks, summary(row, trainer))
     if ranks.is_first:
         log.close()
     say(ranks, f"done; the best epoch was {trainer.best_epoch}; see {options.output}")
@@ -154,15 +175,20 @@ def describe(options: Options, trainer: Trainer, train_count: int, val_count: in
     )
 
 
-def dry_run(options: Options, trainer: Trainer, poses: torch.Tensor) -> None:
+def dry_run(
+    options: Options, trainer: Trainer, poses: torch.Tensor, betas: torch.Tensor | None
+) -> None:
     """Trains a little to show that everything works and how fast, and keeps nothing."""
     size = trainer.ranks.size
-    few = poses[: max(DRY_RUN_POSES // size, 1) * size]  # a batch that the processes can share
+    count = max(DRY_RUN_POSES // size, 1) * size  # a batch that the processes can share
+    few, shapes = poses[:count], None if betas is None else betas[:count]
     trainer.options = replace(options.training, batch_size=len(few), samples_per_epoch=0, epochs=1)
     quiet = partial(tqdm, disable=True)
-    trainer.train_epoch(few, options.augmentation, quiet)  # the first step also compiles
+    trainer.train_epoch(few, options.augmentation, quiet, shapes)  # the first step also compiles
     bar = partial(tqdm, desc="dry run", disable=not trainer.ranks.is_first)
-    metrics = trainer.train_epoch(few.repeat(DRY_RUN_STEPS, 1), options.augmentation, bar)
+    many = few.repeat(DRY_RUN_STEPS, 1)
+    shapes = None if shapes is None else shapes.repeat(DRY_RUN_STEPS, 1)
+    metrics = trainer.train_epoch(many, options.augmentation, bar, shapes)
     samples = epoch_length(options.training, len(poses))
     hours = samples * options.training.epochs / metrics["samples_per_second"] / 3600
     say(
@@ -179,11 +205,13 @@ def say(ranks: Ranks, text: str) -> None:
         print(text, flush=True)
 
 
-def summary(row: dict[str, float], best_epoch: int) -> str:
+def summary(row: dict[str, float], trainer: Trainer) -> str:
     """One line on an epoch."""
     shown = ("pve_pa", "mpjpe_pa", "pve_t_sc", "silhouette_iou")
     values = ", ".join(f"{name} {row[f'val_{name}']:.4g}" for name in shown)
-    star = f" (best by {' + '.join(SELECTION_METRICS)})" if best_epoch == row["epoch"] else ""
+    joint = " + " if trainer.options.select_rule == "sum" else " and "
+    by = joint.join(trainer.options.select_by)
+    star = f" (best by {by})" if trainer.best_epoch == row["epoch"] else ""
     return f"epoch {row['epoch']}: loss {row['train_loss']:.4g}; validation {values}{star}"
 
 

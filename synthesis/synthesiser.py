@@ -29,9 +29,9 @@ from synthesis.variation import (
     vary_poses,
 )
 from utils.cameras import (
-    CROP_SCALE,
     boxes_of_bodies,
     crop_intrinsics,
+    cut_crops,
     perspective_intrinsics,
     pixels_to_norm,
     points_to_crops,
@@ -65,7 +65,7 @@ class SyntheticBatch(NamedTuple):
 class Framing(NamedTuple):
     """What of the camera's picture is kept."""
 
-    crops: Tensor  # (B, 3) pixels of the whole picture
+    crops: Tensor  # (B, 3), or (B, 4) where they are stretched: pixels of the whole picture
     frame: Tensor  # (B, 4) x0, y0, x1, y1: pixels of the crop that the picture reaches
 
 
@@ -76,7 +76,7 @@ class Synthesiser(nn.Module):
         body_model: whose bodies are rendered.
         mean_betas: (10,) around which `synthesis.variation.draw_betas` draws shapes.
         image_size: side S of the crop, pixels.
-        camera: of the synthetic pictures.
+        camera: of the synthetic pictures and their crops.
         renderer: one of `RENDERERS`.
         detector_errors: which those with a detector's measured errors are chosen from.
 
@@ -96,6 +96,7 @@ class Synthesiser(nn.Module):
         super().__init__()
         self.body_model = body_model
         self.image_size = image_size
+        self.camera = camera
         self.rasteriser = RENDERERS[renderer](body_model.faces, body_model.face_parts, image_size)
         self.detector_errors = detector_errors
         self.register_buffer("mean_betas", mean_betas.clone(), persistent=False)
@@ -162,8 +163,10 @@ class Synthesiser(nn.Module):
             vertices_cam: (B, V, 3) metres, camera frame.
             variation: of the crop and of where the picture ends.
         """
-        scale, shift = CROP_SCALE, 0.0
+        scale, shift, size = self.camera.crop_scale, 0.0, self.camera.frame_size
         boxes = boxes_of_bodies(vertices_cam, self.cam_k)
+        if self.camera.crop_border == "stretch":
+            boxes = boxes.clamp(0, size)  # beyond the frame nothing is seen
         unlimited = (-torch.inf, -torch.inf, torch.inf, torch.inf)
         frame = constant(unlimited, boxes.device).expand(len(boxes), -1)
         if variation.truncation is not None:
@@ -171,9 +174,11 @@ class Synthesiser(nn.Module):
             frame = torch.where(variation.truncation > 0, boxes, frame)
         if variation.crop is not None:
             scale = scale + variation.crop.scale
-            side = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1) * scale
-            shift = variation.crop.shift * side[:, None]
+            side = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1, keepdim=True) * scale[:, None]
+            shift = variation.crop.shift * (side if self.camera.crop_shift_in == "crop" else size)
         crops = square_crops(boxes, scale, shift)
+        if self.camera.crop_border == "stretch":
+            crops = cut_crops(crops, size)
         corners = points_to_crops(frame.unflatten(1, (2, 2)), crops, self.image_size)
         return Framing(crops, corners.flatten(1))
 

@@ -24,6 +24,7 @@ _LIMBS = (
     ("left_collar", "left_shoulder", "left_elbow", "left_wrist", "left_hand"),
     ("right_collar", "right_shoulder", "right_elbow", "right_wrist", "right_hand"),
 )
+_IS_HIP = tuple(float(joint in ("left_hip", "right_hip")) for joint in COCO17)
 _LIMB_OF_JOINT = tuple(
     next((number for number, limb in enumerate(_LIMBS) if joint in limb), len(_LIMBS))
     for joint in SMPL_JOINTS
@@ -52,7 +53,7 @@ class CropVariation(NamedTuple):
     """How a crop departs from the standard one."""
 
     scale: Tensor  # (B,) added to the crop scale
-    shift: Tensor  # (B, 2) of the crop's side, added to the centre
+    shift: Tensor  # (B, 2) added to the centre, shares of the crop's or the frame's side
 
 
 class Corruption(NamedTuple):
@@ -150,7 +151,8 @@ def draw_betas(
     """
     size = (batch, len(mean_betas))
     if options.betas_distribution == "normal":
-        return mean_betas + options.betas_std * normal(size, generator)
+        std = constant(options.betas_std, generator.device)
+        return mean_betas + std * normal(size, generator)
     return mean_betas + uniform(size, options.betas_range, generator)
 
 
@@ -229,7 +231,7 @@ def draw_crop_variation(
 ) -> CropVariation:
     """Random scale and position of the crop."""
     scale = uniform((batch,), options.crop_scale_range, generator)
-    shift = uniform((batch, 2), options.crop_shift / REFERENCE_SIZE, generator)
+    shift = uniform((batch, 2), options.crop_shift, generator, unit=1 / REFERENCE_SIZE)
     return CropVariation(scale, shift)
 
 
@@ -265,6 +267,10 @@ def draw_corruption(options: AugmentationOptions, batch: int, generator: Generat
     half = options.occlude_side / REFERENCE_SIZE / 2 * occluded
     shift = uniform((batch, len(COCO17), 2), options.joint_noise / REFERENCE_SIZE, generator)
     dropped = happens((batch, len(COCO17)), options.joint_dropout, generator)
+    if options.hip_noise > 0:
+        extent = options.hip_noise / REFERENCE_SIZE
+        hips = constant(_IS_HIP, generator.device)[:, None]
+        shift += hips * uniform((batch, len(COCO17), 2), extent, generator)
     return Corruption(removed, torch.cat([centre - half, centre + half], dim=1), shift, dropped)
 
 

@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+import torch
 
 import run_train
 from tests.observed import write_observed_people
+from train.build import DataOptions, load_training
 from utils.command_line import WRONG_USE, run_script
+from utils.options import flag, flatten, storable
 from utils.paths import DEFAULT_CHECKPOINT, ROOT
 
 
@@ -93,6 +97,93 @@ def test_dry_run_says_what_would_happen_and_keeps_nothing(small, tmp_path, netwo
     assert not (tmp_path / "run").exists()
 
 
+def _parsed(monkeypatch, *arguments) -> run_train.Options:
+    monkeypatch.setattr(sys, "argv", ["run_train.py", *arguments])
+    return run_train.read_options()
+
+
+# What --preset published is, by dotted name, where our defaults differ from the released code.
+_RELEASED = {
+    "preset": "published",
+    "data.val_shapes": "file",
+    "model.proxy": "published",
+    "model.body": "smpl",
+    "camera.crop_border": "stretch",
+    "camera.crop_shift_in": "frame",
+    "augmentation.remove_right_leg": 0.05,
+    "training.select_rule": "all",
+    "training.precision": "fp32",
+}
+
+
+def test_the_published_preset_is_the_released_code(monkeypatch):
+    own, published = (
+        flatten(storable(asdict(_parsed(monkeypatch, *arguments))))
+        for arguments in ([], ["--preset", "published"])
+    )
+    assert {name: v for name, v in published.items() if v != own[name]} == _RELEASED
+    assert own["preset"] == "own"
+    assert flatten(storable(asdict(_parsed(monkeypatch, "--preset", "own")))) == own
+
+
+def test_every_deviation_from_the_released_code_is_in_the_readme():
+    text = (ROOT / "README.md").read_text()
+    for name, value in _RELEASED.items():
+        if name != "preset":
+            assert f"{flag(name).replace('model.', '')} {value}" in text, name
+
+
+@pytest.mark.parametrize("preset", [["--preset", "published"], ["--preset=published"]])
+def test_what_is_given_beside_a_preset_wins(monkeypatch, preset):
+    given = ["--augmentation.remove-right-leg", "0.2", "--body", "open", "--training.lr", "0.001"]
+    for arguments in ([*preset, *given], [*given, *preset]):
+        options = _parsed(monkeypatch, *arguments)
+        assert options.augmentation.remove_right_leg == 0.2
+        assert options.model.body == "open"
+        assert options.training.lr == 0.001
+        assert options.camera.crop_border == "stretch"
+
+
+def test_ranges_and_lists_are_read(monkeypatch):
+    spreads = [str(number / 10) for number in range(10)]
+    options = _parsed(
+        monkeypatch, "--augmentation.crop-shift", "-3", "6", "--augmentation.cam-z-range", "4",
+        "--augmentation.betas-std", *spreads, "--training.select-by", "pve_t_sc", "mpjpe_pa",
+    )  # fmt: skip
+    assert options.augmentation.crop_shift == (-3, 6)
+    assert options.augmentation.cam_z_range == 4
+    assert options.augmentation.betas_std == tuple(map(float, spreads))
+    assert options.training.select_by == ("pve_t_sc", "mpjpe_pa")
+
+
+def test_the_published_preset_trains(small, tmp_path, monkeypatch, capsys):
+    published = ["--preset", "published", "--body", "open", "--training.epochs", "1",
+                 "--training.save-every", "1"]  # fmt: skip
+    assert _status([*small, *published, "--threads", "1"], monkeypatch) == 0
+    told = capsys.readouterr().out
+    assert "heatmaps as published" in told
+    assert "(best by pve_pa and mpjpe_pa)" in told
+    assert {"best.tar", "epoch_001.tar", "last.tar"} <= {
+        path.name for path in (tmp_path / "run").iterdir()
+    }
+
+
+def test_shapes_of_the_file_are_trained_on(small, tmp_path, monkeypatch, capsys):
+    own = ["--data.train-shapes", "file", "--dry-run", "--threads", "1"]
+    assert _status([*small, *own], monkeypatch) == WRONG_USE
+    assert "are missing or all 0; expected `shapes`" in capsys.readouterr().err
+    arrays = dict(np.load(tmp_path / "poses.npz"))
+    arrays["shapes"] = np.random.default_rng(0).normal(0, 1, (8, 10)).astype(np.float32)
+    np.savez(tmp_path / "poses.npz", **arrays)
+    assert _status([*small, *own], monkeypatch) == 0
+    assert "dry run: 20 steps" in capsys.readouterr().out
+    poses, shapes = load_training(
+        DataOptions(train_poses=(tmp_path / "poses.npz",), train_shapes="file")
+    )
+    assert len(poses) == 8
+    assert torch.equal(shapes, torch.from_numpy(arrays["shapes"]))
+
+
 def _status(arguments, monkeypatch) -> int:
     """Exit status of the script in this process, which saves loading torch."""
     monkeypatch.setattr(sys, "argv", ["run_train.py", *map(str, arguments)])
@@ -127,6 +218,14 @@ def test_mistakes_are_one_line_each(small, tmp_path, body_model, monkeypatch, ca
         ],
         "--model.feedback.vertices is 9000": ["--model.feedback.vertices", 9000],
         "--training.ema is 1.0": ["--training.ema", 1],
+        "--augmentation.crop-shift is (6.0, -3.0)": ["--augmentation.crop-shift", 6, -3],
+        "or 10 of them": ["--augmentation.betas-std", 1, 2],
+        "people pictured from nearby do not fit": [
+            "--camera.crop-border",
+            "stretch",
+            "--augmentation.near",
+            0.5,
+        ],
     }
     for told, arguments in mistakes.items():
         assert _status([*small, *arguments], monkeypatch) == WRONG_USE, told

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from models.networks import (
 )
 from synthesis.detector_errors import read_detector_errors
 from synthesis.observed_people import ObservedPairs, read_observed_people
-from synthesis.options import AugmentationOptions, CameraOptions
+from synthesis.options import AugmentationOptions, CameraOptions, check_views
 from synthesis.synthesiser import Synthesiser
 from synthesis.variation import draw_betas
 from utils.errors import InputError
@@ -47,6 +47,7 @@ class DataOptions:
 
     train_poses: tuple[Path, ...] = (OPEN_POSES_TRAIN,)  # npz files, concatenated
     val_poses: tuple[Path, ...] = (OPEN_POSES_VAL,)
+    train_shapes: Literal["drawn", "file"] = "drawn"  # anew in every batch, or the npz's own
     val_shapes: Literal["drawn", "file"] = "drawn"  # drawn as in training (once), or the npz's own
     observed_people: tuple[Path, ...] = ()  # npz files of tools/observe_people.py to train on too
     observed_share: PartialShare = 0.4  # of each batch that is taken from them, if there are any
@@ -83,16 +84,27 @@ def build_regressor(model: ModelOptions, body_model: BodyModel, mean: MeanParame
         check_same_body(checkpoint["body"], body_model, model.init_from)
     checkpoint.setdefault("mean_parameters", mean._asdict())
     found = read_network_options(checkpoint, model.init_from)
-    wanted = parse_network_options(storable(asdict(model)))
-    if found != wanted:
-        raise InputError(
-            f"{model.init_from} holds a {describe_network(found)}, but the options ask for a "
-            f"{describe_network(wanted)}; give {' '.join(list_differences(found, wanted))}"
-        )
+    check_same_network(found, storable(asdict(model)), model.init_from)
     regressor = load_regressor(checkpoint, body_model, model.init_from)
     if model.regressor == "feedback":
         regressor.rounds = model.feedback.rounds
     return regressor
+
+
+def check_same_network(found: NetworkOptions, model: dict[str, Any], path: Path) -> None:
+    """Raises InputError when the options ask for another network than a checkpoint holds.
+
+    Args:
+        found: of the checkpoint's network.
+        model: this run's options of the model, as `storable` gives them.
+        path: of the checkpoint.
+    """
+    wanted = parse_network_options(model)
+    if found != wanted:
+        raise InputError(
+            f"{path} holds a {describe_network(found)}, but the options ask for a "
+            f"{describe_network(wanted)}; give {' '.join(list_differences(found, wanted))}"
+        )
 
 
 def list_differences(found: NetworkOptions, wanted: NetworkOptions) -> list[str]:
@@ -114,7 +126,12 @@ def build_synthesiser(
     body_model: BodyModel,
     device: torch.device,
 ) -> Synthesiser:
-    """What renders people; raises InputError when a file or the renderer's library is missing."""
+    """What renders people.
+
+    Raises:
+        InputError: a file or the renderer's library is missing, or options contradict each other.
+    """
+    check_views(camera, augmentation)
     if data.renderer == "nmr" and device.type != "cuda":
         raise InputError(
             f"--data.renderer nmr draws on CUDA alone, and this run is on {device}; "
@@ -143,6 +160,27 @@ def load_observed(data: DataOptions, body_model: BodyModel) -> ObservedPairs | N
     return read_observed_people(
         data.observed_people, data.image_size, body_hash, data.observed_share
     )
+
+
+def load_training(data: DataOptions) -> tuple[Tensor, Tensor | None]:
+    """Training poses (N, 72) and the shapes (N, 10) that go with them, on the CPU.
+
+    The shapes are None where they are drawn in every batch.
+
+    Raises:
+        InputError: a file cannot be used, or the shapes are to be its own and it has none.
+    """
+    people = load_poses(data.train_poses)
+    poses = torch.from_numpy(people.poses)
+    if data.train_shapes == "drawn":
+        return poses, None
+    if not people.shapes.any():
+        raise InputError(
+            "--data.train-shapes is file, but the shapes in "
+            f"{', '.join(map(str, data.train_poses))} are missing or all 0; expected `shapes` "
+            "(N, 10), or --data.train-shapes drawn"
+        )
+    return poses, torch.from_numpy(people.shapes)
 
 
 def load_validation(

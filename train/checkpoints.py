@@ -6,8 +6,10 @@ from typing import IO, Any
 
 import torch
 
-from models.checkpoints import check_same_body, read_checkpoint
+from models.checkpoints import check_same_body, read_checkpoint, read_network_options
 from models.decoder import split_estimate
+from train.build import check_same_network
+from train.published import NEEDED_OF_PUBLISHED, is_published, read_published
 from train.trainer import Trainer
 from utils.errors import InputError
 from utils.files import check_writable, write_whole
@@ -15,16 +17,30 @@ from utils.options import flag, flatten
 
 LAST = "last.tar"
 BEST = "best.tar"
+SNAPSHOT = "epoch_{:03d}.tar"  # of the epoch's weights
+
+# What resuming needs of our own checkpoints.
+_NEEDED = (
+    "epoch", "step", "samples_seen", "history", "random_state", "body", "best_epoch",
+    "best_epoch_val_metrics", "model_state_dict", "best_model_state_dict",
+    "optimiser_state_dict", "criterion_state_dict",
+)  # fmt: skip
 
 # What the network of a run was made for: another value would train a different one.
 _FIXED = (
-    "data.image_size", "model.regressor", "model.ief_iterations", "model.feedback.width",
-    "model.feedback.lifting_blocks", "model.feedback.correcting_blocks", "model.feedback.vertices",
+    "data.image_size", "model.regressor", "model.resnet_layers", "model.ief_iterations",
+    "model.proxy", "model.params_from", "model.feedback.width", "model.feedback.lifting_blocks",
+    "model.feedback.correcting_blocks", "model.feedback.vertices",
 )  # fmt: skip
 
 
-def save_atomically(content: dict[str, Any], path: Path) -> None:
+def save_atomically(content: dict[str, Any], path: Path, legacy: bool = False) -> None:
     """Writes a checkpoint so that a crash leaves either the old file or the new one, never half.
+
+    Args:
+        content: of the checkpoint.
+        path: of the file.
+        legacy: write what torch before 1.6 reads too, with which the released code runs.
 
     Raises:
         InputError: it cannot be written.
@@ -32,7 +48,7 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
 
     def write(file: IO[bytes]) -> None:
         try:
-            torch.save(content, file)
+            torch.save(content, file, _use_new_zipfile_serialization=not legacy)
         except RuntimeError as error:  # which torch makes of a full disk
             raise OSError(str(error).splitlines()[0]) from error
         file.flush()
@@ -134,17 +150,34 @@ def start_folder(output: Path, resume: bool) -> None:
         )
 
 
+def as_if_best(state: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
+    """A state in which the last epoch is the best one, whatever it is like."""
+    row = trainer.history[-1]
+    metrics = {name[4:]: value for name, value in row.items() if name.startswith("val_")}
+    return {
+        **state,
+        "best_epoch": trainer.epoch,
+        "best_epoch_val_metrics": metrics,
+        "best_model_state_dict": trainer.validated.state_dict(),
+        "rounds": int(metrics.get("best_rounds", trainer.regressor.rounds)),
+    }
+
+
 def save_epoch(trainer: Trainer, options: dict[str, Any], folder: Path) -> None:
-    """Writes the last state, and the best weights when this epoch made them."""
+    """Writes the last state, the best weights when this epoch made them, and snapshots."""
     state = {**collect_state(trainer), "options": options}
+    every = trainer.options.save_every
+    if every and trainer.epoch % every == 0:
+        snapshot = without_training_state(as_if_best(state, trainer), torch.float32)
+        save_atomically(snapshot, folder / SNAPSHOT.format(trainer.epoch))
     # The best first: a run stopped between the two repeats the epoch, and writes both again.
-    if state["best_epoch"] == state["epoch"]:
+    if state["best_epoch"] == state["epoch"] or not (folder / BEST).exists():
         save_atomically(without_training_state(state, torch.float32), folder / BEST)
     save_atomically(state, folder / LAST)
 
 
 def resume(trainer: Trainer, options: dict[str, Any], folder: Path) -> list[str]:
-    """Puts a trainer where an earlier run stopped.
+    """Puts a trainer where an earlier run stopped, be it one of the released code.
 
     Args:
         trainer: freshly built.
@@ -152,7 +185,7 @@ def resume(trainer: Trainer, options: dict[str, Any], folder: Path) -> list[str]
         folder: where the earlier run wrote its checkpoints.
 
     Returns:
-        What of the options differs, see `compare_options`.
+        What of the options differs, see `compare_options`, or what the released code did not save.
 
     Raises:
         InputError: no checkpoint, one without training state, or one of another body or network.
@@ -161,16 +194,19 @@ def resume(trainer: Trainer, options: dict[str, Any], folder: Path) -> list[str]
     if not path.is_file():
         raise InputError(f"nothing to resume: no {LAST} in {folder}; run without --resume first")
     checkpoint = read_checkpoint(path)
-    needed = (
-        "epoch", "step", "samples_seen", "history", "random_state", "body", "best_epoch",
-        "best_epoch_val_metrics", "model_state_dict", "best_model_state_dict",
-        "optimiser_state_dict", "criterion_state_dict",
-    )  # fmt: skip
+    released = is_published(checkpoint)
+    needed = NEEDED_OF_PUBLISHED if released else _NEEDED
     missing = [key for key in needed if key not in checkpoint]
     if missing:
         raise InputError(f"{path} has no {', '.join(missing)}; training cannot resume from it")
-    check_same_body(checkpoint["body"], trainer.synthesiser.body_model, path)
-    changed = compare_options(checkpoint.get("options", {}), options)
+    if released:
+        found = read_network_options(checkpoint, path)
+        check_same_network(found, options.get("model", {}), path)
+        checkpoint, told = read_published(checkpoint, trainer)
+        changed = [f"{path.name} is {told}"]
+    else:
+        check_same_body(checkpoint["body"], trainer.synthesiser.body_model, path)
+        changed = compare_options(checkpoint.get("options", {}), options)
     try:
         restore_state(trainer, checkpoint)
     except (RuntimeError, ValueError) as error:

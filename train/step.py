@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,14 @@ from utils.errors import InputError
 from utils.processes import Ranks
 from utils.proxy import Observation
 
-# The best epoch has the lowest sum of these, in millimetres.
-SELECTION_METRICS = ("pve_pa", "mpjpe_pa")
+# What a best epoch can be chosen by: the less, the better.
+SelectionMetric = Literal[
+    "pve", "pve_sc", "pve_pa", "pve_t", "pve_t_sc", "mpjpe", "mpjpe_sc", "mpjpe_pa", "pose_mse",
+    "shape_mse", "joints2d_l2", "loss",
+]  # fmt: skip
+SelectionRule = Literal["sum", "all"]
+# Those of the best epoch unless the options say otherwise, and of the best number of rounds; mm.
+SELECTION_METRICS: tuple[SelectionMetric, ...] = ("pve_pa", "mpjpe_pa")
 EXTRA_ROUNDS = 2  # of feedback beyond those of training, which validation tries
 
 
@@ -138,13 +145,29 @@ class RoundsTrial:
         """`best_rounds`, by `SELECTION_METRICS`; nothing for a network without rounds."""
         if not self._trained:
             return {}
-        errors = [sum_of_selection(metrics.compute(ranks.sum)) for metrics in self._metrics]
+        computed = [metrics.compute(ranks.sum) for metrics in self._metrics]
+        errors = [sum(values[name] for name in SELECTION_METRICS) for values in computed]
         return {"best_rounds": errors.index(min(errors))}
 
 
-def sum_of_selection(metrics: dict[str, float]) -> float:
-    """What the best epoch, and the best number of rounds, has least of: millimetres."""
-    return sum(metrics[name] for name in SELECTION_METRICS)
+def is_better(
+    found: dict[str, float],
+    best: dict[str, float],
+    names: tuple[SelectionMetric, ...],
+    rule: SelectionRule,
+) -> bool:
+    """Whether an epoch is better than the best one so far.
+
+    Args:
+        found: the epoch's metrics by name.
+        best: those of the best epoch.
+        names: of the metrics that count.
+        rule: "sum": their sum must be less; "all", the rule of the released code: none of them may
+            be more.
+    """
+    if rule == "sum":
+        return sum(found[name] for name in names) < sum(best[name] for name in names)
+    return all(found[name] <= best[name] for name in names)
 
 
 def compile_network(regressor: Network, backend: str) -> None:

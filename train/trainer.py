@@ -22,7 +22,16 @@ from synthesis.observed_people import ObservedPairs
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from synthesis.variation import draw_betas, draw_variation
-from train.step import LossOf, Means, RoundsTrial, compile_network, sum_of_selection
+from train.step import (
+    SELECTION_METRICS,
+    LossOf,
+    Means,
+    RoundsTrial,
+    SelectionMetric,
+    SelectionRule,
+    compile_network,
+    is_better,
+)
 from utils.devices import Precision, network_dtype
 from utils.errors import InputError
 from utils.options import Count, NotNegative, OneOrMore, PartialShare, Positive, Range
@@ -50,6 +59,11 @@ class TrainingOptions:
     compile: str = ""  # torch.compile's backend for the network: inductor, cudagraphs ...; "": none
     log_every: OneOrMore = 50  # steps between readings of the loss, which wait for the device
     metrics_every: OneOrMore = 10  # training metrics are measured on every n-th step
+    select_by: tuple[SelectionMetric, ...] = SELECTION_METRICS  # of validation: the best epoch
+    # the best epoch has the least sum of them; or, as published, none of them ("all") is worse than
+    # in the best epoch before
+    select_rule: SelectionRule = "sum"
+    save_every: Count = 0  # epochs between snapshots (epoch_010.tar ...), which are kept; 0: none
     # of everything drawn; those of epochs and streams are made from it, within 63 bits
     seed: Annotated[int, Range(0, 2**29)] = 0
 
@@ -67,7 +81,7 @@ class Trainer:
         observed: people as a detector saw them, to be mixed into the batches of training.
 
     Raises:
-        InputError: the processes cannot share a batch equally.
+        InputError: the processes cannot share a batch equally, or no metric chooses the best epoch.
     """
 
     def __init__(
@@ -89,6 +103,8 @@ class Trainer:
         self.device = device
         self.ranks = ranks
         ranks.check_batch(options.batch_size)
+        if not options.select_by:
+            raise InputError("--training.select-by names no metric; expected one or more")
         if options.compile:
             compile_network(self.regressor, options.compile)
         dtype = network_dtype(options.precision, device)
@@ -113,7 +129,11 @@ class Trainer:
         self.best_weights: dict[str, Tensor] = {}
 
     def train_epoch(
-        self, poses: Tensor, augmentation: AugmentationOptions, progress: Callable
+        self,
+        poses: Tensor,
+        augmentation: AugmentationOptions,
+        progress: Callable,
+        betas: Tensor | None = None,
     ) -> dict[str, float]:
         """One pass over the training poses.
 
@@ -121,20 +141,20 @@ class Trainer:
             poses: (N, 72) on the device.
             augmentation: of the synthetic data.
             progress: wraps the iterable of batches, e.g. `tqdm`.
+            betas: (N, 10) the shapes that go with the poses; None draws others in every batch.
 
         Returns:
             Loss terms, metrics and speed of the epoch, by name.
 
         Raises:
-            InputError: the loss is not a finite number.
+            InputError: the loss is not a finite number, or there are fewer poses than processes.
         """
         options = self.options
         # The order is the same in all processes, what is drawn for a sample is each one's own.
         order_generator = self._generator(self.epoch, stream=0)
         generator = self._generator(self.epoch, stream=2 + self.ranks.rank)
         count = epoch_length(options, len(poses))
-        if count < self.ranks.size:
-            raise InputError(f"{count} training poses are too few for {self.ranks.size} processes")
+        self._check_enough(count, "training")
         order = torch.randperm(len(poses), generator=order_generator, device=self.device)
         batches = order[:count].split(options.batch_size)
         total_steps = options.epochs * len(batches)
@@ -143,8 +163,9 @@ class Trainer:
         start = time.perf_counter()
         for number, index in enumerate(progress(batches)):
             self._set_learning_rate(total_steps)
-            share = poses[self.ranks.share_of(index)]
-            batch = self.make_batch(share, augmentation, generator)
+            share = self.ranks.share_of(index)
+            shapes = None if betas is None else betas[share]
+            batch = self.make_batch(poses[share], augmentation, generator, shapes)
             prediction, terms = self.train_step(batch)
             readings.add(terms)
             if number % options.metrics_every == 0:
@@ -154,14 +175,15 @@ class Trainer:
         self.samples_seen += count
         readings.check(self.ranks)
         speed = count / (time.perf_counter() - start)
-        return {
-            **readings.compute(self.ranks),
-            **metrics.compute(self.ranks.sum),
-            "samples_per_second": speed,
-        }
+        measured = {**readings.compute(self.ranks), **metrics.compute(self.ranks.sum)}
+        return {**measured, "samples_per_second": speed}
 
     def make_batch(
-        self, poses: Tensor, augmentation: AugmentationOptions, generator: Generator
+        self,
+        poses: Tensor,
+        augmentation: AugmentationOptions,
+        generator: Generator,
+        betas: Tensor | None = None,
     ) -> SyntheticBatch:
         """People to train on: in these poses, or for a share of them observed ones instead.
 
@@ -169,10 +191,14 @@ class Trainer:
             poses: (B, 72) on the device.
             augmentation: of the synthetic people.
             generator: random numbers, on the device.
+            betas: (B, 10) their shapes; None draws them.
         """
         count = 0 if self.observed is None else int(self.observed.share * len(poses))
         synthesiser, synthetic = self.synthesiser, len(poses) - count
-        betas = draw_betas(augmentation, synthesiser.mean_betas, synthetic, generator)
+        if betas is None:
+            betas = draw_betas(augmentation, synthesiser.mean_betas, synthetic, generator)
+        else:
+            betas = betas[count:]
         vertices = synthesiser.body_model.identity["vertices"]
         variation = draw_variation(augmentation, synthetic, vertices, generator)
         batch = synthesiser(poses[count:], betas, variation)
@@ -217,10 +243,7 @@ class Trainer:
         Raises:
             InputError: there are fewer people than processes.
         """
-        if len(poses) < self.ranks.size:
-            raise InputError(
-                f"{len(poses)} validation poses are too few for {self.ranks.size} processes"
-            )
+        self._check_enough(len(poses), "validation")
         self.ranks.share_buffers(self.validated)
         was_training = self.regressor.training
         self._validation_loss_of.eval()
@@ -240,13 +263,7 @@ class Trainer:
             )
             metrics.update({**prediction, "silhouettes": silhouettes}, batch.target)
             rounds.measure(batch, self._validation_loss_of)
-            if not sample:
-                sample = {
-                    **batch.observation._asdict(),
-                    "target_silhouettes": batch.target["silhouettes"],
-                    "pred_silhouettes": silhouettes,
-                    "pred_joints2d_px": prediction["joints2d_px"],
-                }
+            sample = sample or _to_look_at(batch, prediction, silhouettes)
         self._loss_of.train(was_training)
         return {
             **readings.compute(self.ranks),
@@ -262,7 +279,8 @@ class Trainer:
         row.update({f"val_{name}": value for name, value in val.items()})
         row.update({f"weight_{name}": w.item() for name, w in self.criterion.weights.items()})
         self.history.append(row)
-        if not self.best_weights or sum_of_selection(val) < sum_of_selection(self.best_metrics):
+        rule = self.options.select_by, self.options.select_rule
+        if not self.best_weights or is_better(val, self.best_metrics, *rule):
             self.best_epoch, self.best_metrics = self.epoch, dict(val)
             self.best_weights = copy.deepcopy(self.validated.state_dict())
         return row
@@ -286,6 +304,10 @@ class Trainer:
             (self.options.seed * 100_003 + epoch) * 100_003 + stream
         )
 
+    def _check_enough(self, count: int, kind: str) -> None:
+        if count < self.ranks.size:
+            raise InputError(f"{count} {kind} poses are too few for {self.ranks.size} processes")
+
     def _set_learning_rate(self, total_steps: int) -> None:
         options = self.options
         factor = min(1.0, (self.step + 1) / max(options.warmup_steps, 1))
@@ -294,6 +316,18 @@ class Trainer:
             factor *= 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = options.lr * factor
+
+
+def _to_look_at(
+    batch: SyntheticBatch, prediction: dict[str, Tensor], silhouettes: Tensor
+) -> dict[str, Tensor]:
+    """What `train.logging.proxy_grid` shows of a batch."""
+    return {
+        **batch.observation._asdict(),
+        "target_silhouettes": batch.target["silhouettes"],
+        "pred_silhouettes": silhouettes,
+        "pred_joints2d_px": prediction["joints2d_px"],
+    }
 
 
 def epoch_length(options: TrainingOptions, available: int) -> int:

@@ -5,7 +5,9 @@ pixel i covers [i, i + 1), so its centre is at i + 0.5 and an image of width W s
 Normalised image coordinates run over the same span from -1 to 1.
 
 A box is (x0, y0, x1, y1) in pixels. A crop is (centre x, centre y, side) in pixels of the source
-image; it is cut out without stretching, and what lies outside the source image is background.
+image; it is cut out without stretching, and what lies outside the source image is background. A
+crop that is stretched to a square, which `cut_crops` alone makes, has two sides: (centre x, centre
+y, width, height).
 """
 
 import numpy as np
@@ -190,12 +192,28 @@ def square_crops(boxes: Tensor, scale: Tensor | float = CROP_SCALE, shift: Tenso
     return torch.cat([centre, side[:, None]], dim=-1)
 
 
+def cut_crops(crops: Tensor, size: int) -> Tensor:
+    """Square crops without what lies outside a square image.
+
+    Args:
+        crops: (B, 3).
+        size: of the image, pixels.
+
+    Returns:
+        (B, 4) crops (centre x, centre y, width, height), pixels; a pixel wide at least.
+    """
+    half = crops[:, 2:] / 2
+    low = (crops[:, :2] - half).clamp(0, size - 1)
+    extent = ((crops[:, :2] + half).clamp(max=size) - low).clamp(min=1)
+    return torch.cat([low + extent / 2, extent], dim=1)
+
+
 def points_to_crops(points_px: Tensor, crops: Tensor, size: int) -> Tensor:
     """Source pixels to pixels of the size x size crop.
 
     Args:
         points_px: (B, N, 2) pixels of the source image.
-        crops: (B, 3).
+        crops: (B, 3), or (B, 4) where they are stretched.
         size: side of the crop in its own pixels.
 
     Returns:
@@ -216,16 +234,16 @@ def crop_intrinsics(cam_k: Tensor, crops: Tensor, size: int) -> Tensor:
 
     Args:
         cam_k: (3, 3) or (B, 3, 3) intrinsics of the source image, pixels.
-        crops: (B, 3).
+        crops: (B, 3), or (B, 4) where they are stretched.
         size: side of the crop in its own pixels.
 
     Returns:
         (B, 3, 3).
     """
-    zoom = size / crops[:, 2]
+    zoom = size / crops[:, 2:]  # (B, 1), or along x and along y
     to_crop = torch.zeros(len(crops), 3, 3, dtype=crops.dtype, device=crops.device)
-    to_crop[:, 0, 0] = to_crop[:, 1, 1] = zoom
-    to_crop[:, :2, 2] = (crops[:, 2:] / 2 - crops[:, :2]) * zoom[:, None]
+    to_crop[:, 0, 0], to_crop[:, 1, 1] = zoom[:, 0], zoom[:, -1]
+    to_crop[:, :2, 2] = (crops[:, 2:] / 2 - crops[:, :2]) * zoom
     to_crop[:, 2, 2].fill_(1)
     return to_crop @ cam_k
 

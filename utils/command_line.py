@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import io
+import itertools
 import os
 import re
 import sys
@@ -24,7 +25,9 @@ _FRAME = re.compile(r"[─│╭╮╰╯━┃┏┓┗┛]+")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def parse_options(options: type[Options], description: str) -> Options:
+def parse_options(
+    options: type[Options], description: str, default: Options | None = None
+) -> Options:
     """Reads the command line into a dataclass.
 
     A mistake ends the program with status 2 and one line on stderr, which offers the nearest name
@@ -33,11 +36,14 @@ def parse_options(options: type[Options], description: str) -> Options:
     Args:
         options: a dataclass whose defaults are complete.
         description: shown by `--help`.
+        default: what the command line starts from instead of the dataclass's own defaults.
     """
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(options, description=description)
+            if default is None:
+                return tyro.cli(options, description=description)
+            return tyro.cli(options, description=description, default=default)
     except SystemExit as end:
         if end.code == 0:
             raise
@@ -46,6 +52,21 @@ def parse_options(options: type[Options], description: str) -> Options:
         text = " ".join(_FRAME.sub(" ", line) for line in lines if not line.startswith("╭"))
         _complain(text)
         raise SystemExit(WRONG_USE) from None
+
+
+def find_given(name: str) -> str | None:
+    """What the command line gives for an option, looked up before it is parsed; None: nothing.
+
+    Args:
+        name: with its hyphens, such as "--preset".
+    """
+    given = None
+    for argument, following in itertools.pairwise([*sys.argv[1:], None]):
+        if argument == name:
+            given = following
+        elif argument.startswith(f"{name}="):
+            given = argument.removeprefix(f"{name}=")
+    return given
 
 
 def run_script(main: Callable[[], int | None], stopped: str = "stopped") -> int:

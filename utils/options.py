@@ -29,6 +29,43 @@ class Range:
             "a number above 0" if self.least == _ABOVE_0 else f"a number of at least {self.least}"
         )
 
+    def problem_of(self, value: Any) -> str | None:
+        """What is expected instead of a value that is not allowed; None for one that is."""
+        numbers = _numbers_of(value)
+        if not all(self.allows(number) for number in numbers):
+            return str(self)
+        return None if numbers == sorted(numbers) else "the lower number first"
+
+    def allows(self, number: float) -> bool:
+        """Whether a number lies in the range."""
+        return self.least <= number <= self.most and math.isfinite(number)
+
+
+class ExtentRange(Range):
+    """What an `Extent` may be: a number n in the range, or two from -most to most."""
+
+    def problem_of(self, value: Any) -> str | None:
+        """See `Range.problem_of`."""
+        if not isinstance(value, tuple):
+            return super().problem_of(value)
+        if not all(-self.most <= each <= self.most and math.isfinite(each) for each in value):
+            return f"two numbers from {-self.most} to {self.most}"
+        return None if value[0] <= value[1] else "the lower number first"
+
+
+@dataclass(frozen=True)
+class EachRange(Range):
+    """One number for all of `count` things, or one for each of them, in any order."""
+
+    count: int = 1
+
+    def problem_of(self, value: Any) -> str | None:
+        """See `Range.problem_of`."""
+        numbers = _numbers_of(value)
+        if len(numbers) in (1, self.count) and all(map(self.allows, numbers)):
+            return None
+        return f"{self}, or {self.count} of them"
+
 
 Share = Annotated[float, Range(0, 1)]  # a probability, or a part of a whole
 PartialShare = Annotated[float, Range(0, math.nextafter(1, 0))]  # less than the whole
@@ -36,6 +73,9 @@ NotNegative = Annotated[float, Range()]
 Positive = Annotated[float, Range(_ABOVE_0)]
 Count = Annotated[int, Range()]
 OneOrMore = Annotated[int, Range(1)]
+# Where random numbers lie: n stands for -n to n; or the lowest and the highest.
+Extent = float | tuple[float, float]
+AnyExtent = Annotated[Extent, ExtentRange()]
 
 
 def check_ranges(options: Any) -> None:
@@ -48,11 +88,9 @@ def check_ranges(options: Any) -> None:
         value = options
         for part in name.split("."):
             value = getattr(value, part)
-        numbers = value if isinstance(value, tuple) else (value,)
-        if not all(allowed.least <= n <= allowed.most and math.isfinite(n) for n in numbers):
-            raise InputError(f"{flag(name)} is {value}; expected {allowed}")
-        if list(numbers) != sorted(numbers):
-            raise InputError(f"{flag(name)} is {value}; expected the lower number first")
+        problem = allowed.problem_of(value)
+        if problem is not None:
+            raise InputError(f"{flag(name)} is {value}; expected {problem}")
 
 
 def ranges_in(options: type, prefix: str = "") -> dict[str, Range]:
@@ -65,6 +103,15 @@ def ranges_in(options: type, prefix: str = "") -> dict[str, Range]:
             if isinstance(mark, Range):
                 ranges[prefix + name] = mark
     return ranges
+
+
+def ends_of(extent: Extent) -> tuple[float, float]:
+    """The lowest and the highest number of an extent."""
+    return extent if isinstance(extent, tuple) else (-extent, extent)
+
+
+def _numbers_of(value: Any) -> list[float]:
+    return list(value) if isinstance(value, tuple) else [value]
 
 
 def storable(values: Any) -> Any:

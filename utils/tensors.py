@@ -5,6 +5,8 @@ import functools
 import torch
 from torch import Generator, Tensor
 
+from utils.options import Extent, ends_of
+
 
 @functools.cache
 def constant(
@@ -64,10 +66,20 @@ def normal(shape: tuple[int, ...], generator: Generator) -> Tensor:
     return torch.randn(shape, generator=generator, device=generator.device)
 
 
-def uniform(shape: tuple[int, ...], extent: float, generator: Generator) -> Tensor:
-    """Uniform numbers in [-extent, extent)."""
+def uniform(
+    shape: tuple[int, ...], extent: Extent, generator: Generator, unit: float = 1.0
+) -> Tensor:
+    """Uniform numbers in [-extent, extent), or between the two ends that are given.
+
+    Args:
+        shape: of the tensor.
+        extent: in `unit`.
+        generator: random numbers, on the device of the result.
+        unit: what the extent is multiplied by.
+    """
+    low, high = ends_of(extent)
     numbers = torch.empty(shape, device=generator.device)
-    return numbers.uniform_(-extent, extent, generator=generator)
+    return numbers.uniform_(low * unit, high * unit, generator=generator)
 
 
 def happens(shape: tuple[int, ...], probability: float | Tensor, generator: Generator) -> Tensor:

@@ -13,7 +13,7 @@ from predict.people import observe_people
 from synthesis.detector_errors import read_detector_errors
 from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
-from synthesis.variation import draw_betas, draw_variation
+from synthesis.variation import CropVariation, Variation, draw_betas, draw_variation
 from utils.cameras import boxes_of_silhouettes
 from utils.paths import DETECTOR_ERRORS
 from utils.rotations import axis_angle_to_rotmat
@@ -62,6 +62,57 @@ def test_without_augmentation_the_person_fills_the_crop(synthesiser):
     assert torch.equal(observation.joints2d_px, target["joints2d_px"])
     assert torch.equal(observation.confidence, torch.ones(3, 17))
     assert target["visibility"].all()
+
+
+def test_a_larger_crop_scale_leaves_more_room(body_model):
+    mean_betas, camera = read_mean_parameters("open").betas, CameraOptions(crop_scale=1.6)
+    target = _plain(Synthesiser(body_model, mean_betas, _SIZE, camera), 3).target
+    boxes = boxes_of_silhouettes(target["silhouettes"])
+    longer = (boxes[:, 2:] - boxes[:, :2]).amax(1)
+    torch.testing.assert_close(longer, torch.full((3,), _SIZE / 1.6), atol=1.5, rtol=0)
+
+
+def _crops(body_model, camera: CameraOptions, shift: float = 0.0) -> list[float]:
+    """Where the crop of two points lies that span x 108 to 148 and y -22 to 228 in the frame."""
+    points = torch.tensor([[[-0.2, -1.5, 50], [0.2, 1.0, 50]]])  # 100 px a metre, from 128
+    crop = CropVariation(torch.zeros(1), torch.full((1, 2), shift))
+    synthesiser = Synthesiser(body_model, torch.zeros(10), _SIZE, camera)
+    return synthesiser.frame_people(points, Variation(crop=crop)).crops[0].tolist()
+
+
+def test_crops_at_the_frames_border_by_hand(body_model):
+    # 250 px high, 1.2 * 250 = 300; the middle of -22 and 228 is 103.
+    assert _crops(body_model, CameraOptions()) == pytest.approx([128, 103, 300])
+    # Seen are y 0 to 228: side 1.2 * 228 = 273.6 about y 114: x -8.8 to 264.8, y -22.8 to 250.8,
+    # of which x 0 to 256 and y 0 to 250.8 lie in the frame.
+    stretched = CameraOptions(crop_border="stretch")
+    assert _crops(body_model, stretched) == pytest.approx([128, 125.4, 256, 250.8], abs=1e-3)
+
+
+def test_the_crops_shift_is_of_the_crop_or_of_the_frame(body_model):
+    # 10 px of 256: of the crop's 300 px they are 11.72 px of the frame.
+    of_crop, of_frame = (
+        _crops(body_model, CameraOptions(crop_shift_in=unit), shift=10 / 256)
+        for unit in ("crop", "frame")
+    )
+    assert of_crop == pytest.approx([128 + 11.71875, 103 + 11.71875, 300], abs=1e-3)
+    assert of_frame == pytest.approx([138, 113, 300], abs=1e-3)
+
+
+def test_a_stretched_crop_shows_the_frame_alone(body_model):
+    """What is beyond the frame is nowhere to be seen, and joints lie on the stretched body."""
+    mean_betas = read_mean_parameters("open").betas
+    camera = CameraOptions(crop_border="stretch", mean_translation=(0.0, 1.2, 42.0))
+    observation, target = _plain(Synthesiser(body_model, mean_betas, _SIZE, camera), 3)
+    ankles, nose = target["joints2d_px"][:, 15:, 1], target["joints2d_px"][:, 0, 1]
+    assert (ankles > _SIZE).all()
+    assert ((nose > 0) & (nose < _SIZE)).all()
+    assert not target["visibility"][:, 15:].any()
+    assert target["silhouettes"][:, -1].any(dim=1).all()  # cut at the bottom
+    seen = target["joints2d_px"][:, [0, 5, 6]].long()
+    people = torch.arange(3)[:, None]
+    assert target["silhouettes"][people, seen[..., 1], seen[..., 0]].all()
+    assert torch.equal(observation.silhouettes, target["silhouettes"])
 
 
 def test_upright_people_are_upright_in_the_picture(synthesiser):

@@ -22,7 +22,7 @@ from synthesis.variation import (
     draw_variation,
     draw_vertex_noise,
 )
-from utils.joints import PARTS
+from utils.joints import COCO17, PARTS
 
 _MANY = 20_000
 
@@ -44,6 +44,46 @@ def test_uniform_betas_fill_their_range(generator):
     betas = draw_betas(options, torch.ones(10), _MANY, generator)
     assert -2 <= betas.min() < -1.99
     assert 3.99 < betas.max() <= 4
+
+
+def test_every_beta_may_have_its_own_spread(generator):
+    stds = tuple(0.5 * number for number in range(10))
+    betas = draw_betas(AugmentationOptions(betas_std=stds), torch.zeros(10), _MANY, generator)
+    torch.testing.assert_close(betas.std(0), torch.tensor(stds), atol=0.1, rtol=0)
+    assert (betas[:, 0] == 0).all()
+
+
+def test_extents_may_have_two_ends(generator):
+    options = AugmentationOptions(
+        betas_distribution="uniform", betas_range=(-1, 4), cam_z_range=(-2, 8),
+        crop_scale_range=(0, 0.3), crop_shift=(-3, 6),
+    )  # fmt: skip
+    crop = draw_crop_variation(options, _MANY, generator)
+    drawn = {
+        (-1, 4): draw_betas(options, torch.zeros(10), _MANY, generator),
+        (-2, 8): draw_camera_shift(options, _MANY, generator)[:, 2],
+        (0, 0.3): crop.scale,
+        (-3, 6): crop.shift * 256,
+    }
+    for (low, high), numbers in drawn.items():
+        near = (high - low) / 1000
+        assert low <= numbers.min() < low + near
+        assert high - near < numbers.max() <= high
+
+
+def test_one_number_and_its_two_ends_draw_the_same():
+    one, two = (
+        draw_variation(options, 10, 5, torch.Generator().manual_seed(0))
+        for options in (
+            AugmentationOptions(crop_shift=5.0, cam_z_range=5.0, crop_scale_range=0.2),
+            AugmentationOptions(
+                crop_shift=(-5.0, 5.0), cam_z_range=(-5.0, 5.0), crop_scale_range=(-0.2, 0.2)
+            ),
+        )
+    )
+    assert torch.equal(one.camera_shift, two.camera_shift)
+    assert all(torch.equal(*pair) for pair in zip(one.crop, two.crop, strict=True))
+    assert all(torch.equal(*pair) for pair in zip(one.corruption, two.corruption, strict=True))
 
 
 def test_vertex_noise_is_in_the_image_plane(generator):
@@ -91,6 +131,24 @@ def test_corruption_happens_as_often_as_asked(generator):
     assert centres.min() >= 0.35
     assert centres.max() <= 0.65
     assert 0.99 * 8 / 256 < drawn.joint_shift.abs().max() <= 8 / 256
+
+
+def test_hips_may_be_moved_further_than_other_joints():
+    plain, noisy = (
+        draw_corruption(
+            AugmentationOptions(joint_noise=8, hip_noise=hip_noise),
+            _MANY,
+            torch.Generator().manual_seed(0),
+        ).joint_shift
+        * 256
+        for hip_noise in (0, 4)
+    )
+    more = (noisy - plain).abs().amax(dim=(0, 2))  # (17,)
+    hips = torch.tensor([name.endswith("hip") for name in COCO17])
+    assert hips.sum() == 2
+    assert (more[~hips] == 0).all()
+    assert more[hips].min() > 3.99
+    assert more.max() <= 4 + 1e-4
 
 
 def _nothing(batch: int) -> Corruption:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from functools import partial
+from typing import get_args
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from tests.observed import made_up_rows
 from train.checkpoints import BEST, LAST, resume, save_atomically, save_epoch
 from train.export import ExportOptions, export
 from train.logging import RunLog
+from train.step import SelectionMetric
 from train.trainer import Trainer, TrainingOptions
 from utils.errors import InputError
 
@@ -236,6 +238,89 @@ def test_learning_rate_warms_up_and_falls(body_model):
         rates.append(trainer.optimiser.param_groups[0]["lr"])
     # 1/10 of nearly 1; nearly 1; halfway 0.01 + 0.99 / 2; at the end 0.01.
     assert rates == pytest.approx([0.1, 0.98, 0.505, 0.01], abs=0.005)
+
+
+_VALIDATIONS = [
+    {"pve_pa": 80.0, "mpjpe_pa": 60.0, "pve_t_sc": 12.0},
+    {"pve_pa": 70.0, "mpjpe_pa": 61.0, "pve_t_sc": 11.0},  # a lower sum, but MPJPE-PA is worse
+    {"pve_pa": 75.0, "mpjpe_pa": 60.0, "pve_t_sc": 13.0},  # none worse than in the first
+]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "best"),
+    [
+        ({}, 2),
+        ({"select_rule": "all"}, 3),
+        ({"select_by": ("mpjpe_pa",)}, 1),
+        ({"select_by": ("pve_t_sc",)}, 2),
+    ],
+)
+def test_the_best_epoch_is_the_one_that_the_options_choose(body_model, chosen, best):
+    trainer = _trainer(body_model, replace(_OPTIONS, **chosen))
+    for values in _VALIDATIONS:
+        trainer.finish_epoch({"loss": 0.0}, values)
+    assert trainer.best_epoch == best
+    assert trainer.best_metrics == _VALIDATIONS[best - 1]
+
+
+def test_some_metric_chooses_the_best_epoch(body_model):
+    with pytest.raises(InputError, match=r"--training\.select-by names no metric"):
+        _trainer(body_model, replace(_OPTIONS, select_by=()))
+
+
+def test_every_selection_metric_is_one_of_validation(body_model):
+    metrics, _ = _trainer(body_model).validate(_poses(2), torch.zeros(2, 10), iter)
+    assert set(get_args(SelectionMetric)) <= metrics.keys()
+
+
+def test_snapshots_are_kept_of_every_second_epoch(tmp_path, body_model):
+    trainer, poses = _trainer(body_model, replace(_OPTIONS, save_every=2)), _poses(4)
+    weights = []
+    for _ in range(5):
+        _run_epochs(trainer, tmp_path, 1, poses)
+        weights.append({name: v.clone() for name, v in trainer.regressor.state_dict().items()})
+    names = sorted(path.name for path in tmp_path.glob("*.tar"))
+    assert names == [BEST, "epoch_002.tar", "epoch_004.tar", LAST]
+    snapshot = tmp_path / "epoch_004.tar"
+    predictor = load_predictor(snapshot, torch.device("cpu"))
+    assert predictor.epoch == 4
+    for name, values in predictor.regressor.state_dict().items():
+        assert torch.equal(values, weights[3][name]), name
+    stored = torch.load(snapshot, weights_only=True)
+    assert stored["best_epoch_val_metrics"]["pve_pa"] == trainer.history[3]["val_pve_pa"]
+    assert "optimiser_state_dict" not in stored
+
+
+def test_people_may_keep_the_shapes_of_the_file(body_model):
+    poses, betas = _poses(4), torch.arange(40.0).view(4, 10) / 40
+    trainer, augmentation = _trainer(body_model), AugmentationOptions()
+    kept, drawn = (
+        trainer.make_batch(poses, augmentation, torch.Generator().manual_seed(5), each).target
+        for each in (betas, None)
+    )
+    assert torch.equal(kept["betas"], betas)
+    assert not torch.equal(drawn["betas"], betas)
+    mixed = _trainer(body_model, observed_share=0.5)
+    batch = mixed.make_batch(poses, augmentation, torch.Generator().manual_seed(5), betas)
+    assert torch.equal(batch.target["betas"][:2], betas[2:])
+
+
+def test_an_epoch_trains_on_each_pose_with_its_own_shape(body_model, monkeypatch):
+    poses, betas = _poses(8), torch.arange(80.0).view(8, 10) / 80
+    trainer, seen = _trainer(body_model), []
+    make_batch = trainer.make_batch
+
+    def watched(some_poses, augmentation, generator, some_betas):
+        seen.extend(zip(some_poses, some_betas, strict=True))
+        return make_batch(some_poses, augmentation, generator, some_betas)
+
+    monkeypatch.setattr(trainer, "make_batch", watched)
+    trainer.train_epoch(poses, AugmentationOptions(), iter, betas)
+    assert len(seen) == 8
+    for pose, shape in seen:
+        row = (poses == pose).all(dim=1).nonzero().item()
+        assert torch.equal(shape, betas[row])
 
 
 def test_resuming_what_cannot_be_resumed(tmp_path, body_model):

@@ -11,6 +11,7 @@ from utils.cameras import (
     boxes_of_points,
     boxes_of_silhouettes,
     crop_intrinsics,
+    cut_crops,
     cut_silhouettes,
     fit_weak_perspective,
     inside_image,
@@ -136,3 +137,24 @@ def test_boxes_of_bodies_are_those_of_their_projections():
     cam_k = torch.tensor([[500.0, 0, 130], [0, 450, 120], [0, 0, 1]])
     expected = boxes_of_points(project_perspective(points, cam_k))
     torch.testing.assert_close(boxes_of_bodies(points, cam_k), expected)
+
+
+def test_cutting_crops_at_the_border_by_hand():
+    # x 10 to 50 lies inside 0 to 40 up to 40; y -5 to 35 from 0 on.
+    crops = torch.tensor([[30.0, 15, 40], [20, 20, 20]])
+    expected = torch.tensor([[25.0, 17.5, 30, 35], [20, 20, 20, 20]])
+    torch.testing.assert_close(cut_crops(crops, 40), expected)
+    nowhere = cut_crops(torch.tensor([[100.0, 100, 10]]), 40)
+    assert (nowhere[:, 2:] >= 1).all()
+
+
+def test_a_stretched_crop_is_rendered_as_it_is_resized():
+    points = torch.tensor([[[0.1, -0.2, 40.0], [-0.3, 0.5, 42.0]]])
+    cam_k = perspective_intrinsics(5000.0, 256, points)
+    crops = torch.tensor([[120.0, 130, 100, 200]])
+    direct = project_perspective(points, crop_intrinsics(cam_k, crops, 128))
+    torch.testing.assert_close(
+        direct, points_to_crops(project_perspective(points, cam_k[None]), crops, 128)
+    )
+    # (128 + 12.5 - 70) * 128 / 100 and (128 - 25 - 30) * 128 / 200
+    torch.testing.assert_close(direct[0, 0], torch.tensor([90.24, 46.72]))

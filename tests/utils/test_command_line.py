@@ -4,7 +4,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from utils.command_line import BROKEN_PIPE, STOPPED, WRONG_USE, parse_options, run_script
+from utils.command_line import (
+    BROKEN_PIPE,
+    STOPPED,
+    WRONG_USE,
+    find_given,
+    parse_options,
+    run_script,
+)
 from utils.errors import InputError
 from utils.paths import ROOT
 
@@ -42,6 +49,27 @@ def test_a_mistake_is_one_line_and_status_2(monkeypatch, capsys, arguments, told
     assert len(lines) == 1
     assert told in lines[0]
     assert "─" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        ((), None),
+        (("--renderer", "own"), "own"),
+        (("--renderer=own", "--batch-size", "3"), "own"),
+        (("--renderer", "own", "--renderer", "auto"), "auto"),  # the last one counts
+        (("--batch-size", "3", "--renderer"), None),
+    ],
+)
+def test_an_option_is_found_before_the_others_are_read(monkeypatch, arguments, given):
+    monkeypatch.setattr(sys, "argv", ["run_something.py", *arguments])
+    assert find_given("--renderer") == given
+
+
+def test_what_is_not_given_comes_from_the_default(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["run_something.py", "--batch-size", "3"])
+    found = parse_options(_Options, "Does something.", _Options(renderer="own"))
+    assert found == _Options(batch_size=3, renderer="own")
 
 
 def test_help_ends_well(monkeypatch, capsys):

@@ -7,7 +7,7 @@ from typing import get_type_hints
 import pytest
 
 from run_train import Options
-from synthesis.options import AugmentationOptions
+from synthesis.options import AugmentationOptions, CameraOptions, check_views
 from utils.errors import InputError
 from utils.options import check_ranges, ranges_in, storable
 
@@ -80,3 +80,39 @@ def test_distances_that_no_camera_can_have_are_refused(distances, message):
     augmentation = AugmentationOptions(near=0.5, near_distances=distances)
     with pytest.raises(InputError, match=rf"--augmentation.near-distances is .*{message}"):
         check_ranges(Options(augmentation=augmentation))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("crop_shift", (6.0, -3.0), "expected the lower number first"),
+        ("crop_shift", (-math.inf, 3.0), "expected two numbers from"),
+        ("crop_scale_range", (-2.0, 0.3), "expected two numbers from -1 to 1"),
+        ("crop_scale_range", 1.5, "expected a number from 0 to 1"),
+        ("betas_std", (1.0, 2.0), "expected a number of at least 0, or 10 of them"),
+        ("betas_std", (*[1.0] * 9, -1.0), "expected a number of at least 0, or 10 of them"),
+    ],
+)
+def test_extents_and_spreads_that_cannot_be_are_refused(name, value, message):
+    with pytest.raises(InputError, match=message):
+        check_ranges(_with(f"augmentation.{name}", value))
+
+
+def test_extents_and_spreads_of_several_numbers():
+    check_ranges(_with("augmentation.crop_shift", (-3.0, 6.0)))
+    check_ranges(_with("augmentation.crop_scale_range", (0.1, 0.1)))
+    check_ranges(_with("augmentation.betas_std", (*[1.0] * 9, 0.5)))
+
+
+@pytest.mark.parametrize(
+    ("camera", "augmentation", "message"),
+    [
+        ({}, {"cam_z_range": 42.0}, "--augmentation.cam-z-range is 42.0; expected less"),
+        ({"crop_scale": 0.2}, {}, "--augmentation.crop-scale-range is 0.2; expected less"),
+        ({"crop_border": "stretch"}, {"near": 0.1}, "--augmentation.near is 0.1; expected 0 with"),
+    ],
+)
+def test_views_that_would_show_nobody_are_refused(camera, augmentation, message):
+    check_views(CameraOptions(), AugmentationOptions())
+    with pytest.raises(InputError, match=message):
+        check_views(CameraOptions(**camera), AugmentationOptions(**augmentation))
