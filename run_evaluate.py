@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from scenes.picture_options import PictureOptions
 from utils.command_line import parse_options, run_script
-from utils.errors import InputError, Skipped
+from utils.errors import InputError
 from utils.files import check_writable
 from utils.paths import ADDITIONAL, CHECKPOINTS, DEFAULT_CHECKPOINT, OUTPUT
 
@@ -38,12 +38,16 @@ class EvaluateOptions:
     checkpoint: tuple[Path, ...] = (DEFAULT_CHECKPOINT,)  # weights of the regressor; or of several
     rounds: int | None = None  # of feedback, where networks have any; None: what validated best
     refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
+    # input as the network had it in training: "own", or "published" as in the released code; None:
+    # what each checkpoint says
+    proxy: Literal["own", "published"] | None = None
     # "dataset" (its own silhouettes and joints) and names of detectors; none given: for open all
     # that there are, else "dataset"
     silh_from: tuple[str, ...] = ()
     detector_weights: Path = CHECKPOINTS  # folder with the weights of detectors that need some
     output: Path = OUTPUT / "evaluation"  # folder for the results, made if need be
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
+    gpu: int | None = None  # the same as --device cuda:N
     batch_size: int = 8  # photos at a time
     count: int = 300  # people of the open benchmark, 1000 at most
     workers: int = 1  # processes that render the open benchmark
@@ -86,21 +90,32 @@ def run(
         build_detectors,
         build_sources,
         evaluate_mean,
+        list_missing,
         run_sources,
     )  # fmt: skip
     from evaluate.true_people import TrueBodies
     from evaluate.worst_cases import write_worst_cases
-    from utils.devices import choose_device
+    from utils.devices import choose_device, name_device
 
     check_options(options)
-    dataset, device = options.dataset, choose_device(options.device)
+    dataset = options.dataset
+    device = choose_device(name_device(options.device, options.gpu))
     predictors = load_predictors(
-        options.checkpoint, dataset, device, additional, options.rounds, options.refine
+        options.checkpoint,
+        dataset,
+        device,
+        additional,
+        options.rounds,
+        options.refine,
+        options.proxy,
     )
-    detectors = build_detectors(options.silh_from, dataset, device, options.detector_weights)
+    detectors = {
+        rule: build_detectors(options.silh_from, dataset, device, options.detector_weights, rule)
+        for rule in sorted({predictor.proxy_rule for predictor in predictors.values()})
+    }
     people = BenchmarkOptions(options.count, picture=picture)
     frames = load_frames(dataset, options.path, people, options.workers)
-    if DATASET in detectors and dataset != "open":
+    if any(DATASET in each for each in detectors.values()) and dataset != "open":
         check_own_proxies(options.path, frames[0])
     truth = TrueBodies(load_true_bodies(dataset, frames, additional), device)
     sources, results, seconds = {}, {}, {}
@@ -109,18 +124,17 @@ def run(
         if not evaluator.same_mesh:
             print(f"{name}'s body has another mesh than the truth's: joints alone are compared.")
         prefix = f"{name}, " if len(predictors) > 1 else ""
-        built = build_sources(evaluator, detectors, frames, dataset)
+        built = build_sources(evaluator, detectors[predictor.proxy_rule], frames, dataset)
         built = {prefix + source: each for source, each in built.items()}
         found, took = run_sources(built, frames, options.batch_size)
         found[prefix + MEAN] = evaluate_mean(evaluator, frames, options.batch_size)
         sources, results, seconds = sources | built, results | found, seconds | took
     bmis = truth.compute_bmis(frames)
-    missing = {name: each.reason for name, each in detectors.items() if isinstance(each, Skipped)}
     summary = {
         "dataset": dataset,
         **describe_checkpoints(options.checkpoint, predictors),
         "seconds": seconds,
-        "detectors_missing": missing,
+        "detectors_missing": list_missing(detectors.values()),
         **summarise(results, bmis, options.seed),
     }
     write_results(options.output, summary, results, bmis)

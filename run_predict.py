@@ -6,6 +6,7 @@ For every photo `<name>` it writes into the output folder
     <name>_overlay.png  the predicted body on the photo
     <name>_tpose.png    the predicted shape in the T-pose, from the front and the side
     <name>_proxy.png    what the network saw: silhouette and joints
+    <name>_vertices.png the predicted vertices as points, with --vertex-scatter
     <name>.npz          everything predicted (betas, pose, cameras, vertices, joints, ...)
 With `--people all` the names are `<name>_1`, `<name>_2` and so on, the most prominent person
 first, also where there is but one.
@@ -44,12 +45,17 @@ class PredictOptions:
     gender: Literal["neutral", "male", "female"] | None = None
     rounds: int | None = None  # of feedback, where the network has any; None: what validated best
     refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
+    # input as the network had it in training: "own", or "published" as in the released code; None:
+    # what the checkpoint says
+    proxy: Literal["own", "published"] | None = None
     silh_from: str = "mediapipe"  # detector: mediapipe, maskrcnn, pointrend or densepose
     detector_weights: Path = CHECKPOINTS  # folder with the weights of those that need some
     people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
+    gpu: int | None = None  # the same as --device cuda:N
     batch_size: int = 8  # people that pass through the network together
     visuals: bool = True  # pictures; without them parameters only
+    vertex_scatter: bool = False  # one picture more: the predicted vertices as points
     renderer: Literal["auto", "pyrender", "own"] = "auto"  # auto: pyrender where OpenGL works
     save_meshes: bool = False  # also write the posed and the T-posed body as .obj
 
@@ -67,6 +73,7 @@ def predict(options: PredictOptions) -> int:
     from predict.folder import Background
     from predict.people import Photo
     from predict.results import Report, make_output_folder, make_output_names
+    from utils.devices import name_device
     from utils.images import find_images
     from utils.processes import Ranks
 
@@ -75,7 +82,8 @@ def predict(options: PredictOptions) -> int:
     paths = find_images(options.input)
     photos = ranks.share_of(list(map(Photo, paths, make_output_names(paths))))
     make_output_folder(options.output, options.input)
-    folder_predictor = load(options, ranks.device_name(options.device, shared=True))
+    device = name_device(options.device, options.gpu)
+    folder_predictor = load(options, ranks.device_name(device, shared=True))
     report = Report(numbered=options.people == "all")
     with (
         Background() as background,
@@ -96,6 +104,7 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     # Imported here for the reason that `predict` gives.
     from models.checkpoints import load_predictor
     from predict.detectors.registry import build_detector
+    from predict.detectors.rules import RULES
     from predict.folder import FolderPredictor, leave_cores_to_other_stages
     from predict.people import BodyPredictor
     from predict.results import ResultWriter
@@ -111,6 +120,7 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
         options.gender,
         rounds=options.rounds,
         refine=options.refine,
+        proxy=options.proxy,
     )
     body = predictor.body_model
     everyone = options.people == "all"
@@ -122,12 +132,15 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
         comparer=TruthComparer(body.faces, body.face_parts, predictor.image_size),
     )
     return FolderPredictor(
-        build_detector(options.silh_from, device, options.detector_weights),
+        build_detector(
+            options.silh_from, device, options.detector_weights, RULES[predictor.proxy_rule]
+        ),
         BodyPredictor(predictor, device, options.batch_size),
         writer,
         everyone,
         options.visuals,
         options.renderer,
+        options.vertex_scatter,
     )
 
 

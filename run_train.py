@@ -32,7 +32,7 @@ from train.checkpoints import resume, save_epoch, start_folder
 from train.logging import RunLog
 from train.trainer import Trainer, TrainingOptions, epoch_length
 from utils.command_line import find_given, parse_options, run_script
-from utils.devices import choose_device
+from utils.devices import choose_device, name_device
 from utils.options import Count, check_ranges, storable
 from utils.paths import EXPERIMENTS
 from utils.processes import ALONE, Ranks, joined_ranks
@@ -70,6 +70,7 @@ class Options:
     )
     output: Path = EXPERIMENTS / "straps"  # folder for checkpoints, metrics.csv, TensorBoard logs
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
+    gpu: int | None = None  # the same as --device cuda:N
     resume: bool = False  # go on from the last checkpoint in the output folder
     # train 20 steps on 64 samples, say what a real run would do, keep nothing
     dry_run: bool = False
@@ -92,7 +93,8 @@ def main() -> None:
     options = read_options()
     if options.threads > 0:
         torch.set_num_threads(options.threads)
-    device = choose_device(Ranks.from_environment().device_name(options.device))
+    name = name_device(options.device, options.gpu)
+    device = choose_device(Ranks.from_environment().device_name(name))
     with joined_ranks(device) as ranks:
         train(options, device, ranks)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from data.frames import Frame
 from evaluate.true_people import TrueBodies, TruePeople, TrueView
 from metrics.comparison import compare_people, measure_people
+from metrics.metrics import silhouette_overlap
 from models.checkpoints import Predictor, load_predictor
 from models.decoder import Bodies, BodyParameters, decode_in_photos, decode_parameters
 from predict.detectors.interface import Detection, Detector
@@ -25,8 +26,10 @@ from renderers.rasteriser import Rasteriser
 from utils.cameras import boxes_of_silhouettes, crop_intrinsics, points_to_crops
 from utils.errors import InputError, Skipped
 from utils.joints import COCO17_IN_90
-from utils.proxy import REFERENCE_SIZE, Observation
+from utils.proxy import REFERENCE_SIZE, Observation, ProxyRule
 
+# What `silhouette_iou` is the ratio of, pixels of the photo: for the IoU over many people together.
+OVERLAP = ("silhouette_intersection", "silhouette_union")
 MIN_IOU = 0.3  # of boxes; a detection that overlaps the true one less is of somebody else
 
 Seen = TypeVar("Seen")  # whatever a prediction is made from
@@ -39,6 +42,7 @@ def load_predictors(
     additional: Path,
     rounds: int | None,
     refine: bool,
+    proxy: ProxyRule | None = None,
 ) -> dict[str, Predictor]:
     """Checkpoints by the names of their files.
 
@@ -49,6 +53,7 @@ def load_predictors(
         additional: folder with the body-model files.
         rounds: of feedback, None for what validated best.
         refine: whether estimates are refined by a fit.
+        proxy: whose input they are given; None for what each was trained with.
 
     Raises:
         InputError: a checkpoint cannot be read, or nothing could be compared.
@@ -56,7 +61,7 @@ def load_predictors(
     predictors = {}
     for path in checkpoints:
         predictor = load_predictor(
-            path, device, additional=additional, rounds=rounds, refine=refine
+            path, device, additional=additional, rounds=rounds, refine=refine, proxy=proxy
         )
         body = predictor.body_model.identity["name"]
         if dataset == "open" and body != "open":
@@ -180,11 +185,12 @@ class Evaluator:
     @torch.inference_mode()
     def predict_seen(self, seen: Sequence[SeenPerson]) -> Prediction:
         """Predicts people from their detections."""
-        size = self.predictor.image_size
+        predictor = self.predictor
         detections = [person.detection for person in seen]
-        observation, crops, _ = observe_people(detections, size, self._device)
-        parameters = self.predictor.regressor(observation)
-        bodies = decode_in_photos(parameters, self.predictor.body_model, crops)
+        observation, crops, _ = observe_people(
+            detections, predictor.image_size, self._device, predictor.proxy_rule
+        )
+        bodies = decode_in_photos(predictor.regressor(observation), predictor.body_model, crops)
         people, view = (_join([getattr(p, name) for p in seen]) for name in ("people", "view"))
         return Prediction(observation, bodies, people, view)
 
@@ -234,7 +240,10 @@ class Evaluator:
     @torch.inference_mode()
     def measure(self, prediction: Prediction) -> list[dict[str, float]]:
         """Every metric that can be computed, for each person."""
-        values = compare_people(*self._pair(prediction))
+        pred, target = self._pair(prediction)
+        values = compare_people(pred, target)
+        if "silhouettes" in pred:
+            values |= _count_pixels(pred, target, prediction.view.crops)
         columns = zip(*(column.tolist() for column in values.values()), strict=True)
         return [dict(zip(values, row, strict=True)) for row in columns]
 
@@ -265,6 +274,17 @@ class Evaluator:
         cam_k = crop_intrinsics(bodies.cam_k, prediction.view.crops, REFERENCE_SIZE)
         vertices_cam = bodies.vertices + bodies.cam_t[:, None]
         return self._rasteriser.part_segmentation(vertices_cam, cam_k) > 0
+
+
+def _count_pixels(
+    pred: dict[str, Tensor], target: dict[str, Tensor], crops: Tensor
+) -> dict[str, Tensor]:
+    """(B,) pixels of the photo in which silhouettes overlap, and which either of them covers."""
+    areas = (crops[:, 2] / REFERENCE_SIZE).square()  # of a pixel of the reference crop
+    masks = pred["silhouettes"], target["silhouettes"], target["counted"]
+    return {
+        name: count * areas for name, count in zip(OVERLAP, silhouette_overlap(*masks), strict=True)
+    }
 
 
 def _detect(

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluate.evaluator import Outcome
-from metrics.bootstrap import Intervals, bootstrap_means, bootstrap_medians
+from evaluate.evaluator import OVERLAP, Outcome
+from metrics.bootstrap import Intervals, bootstrap_means, bootstrap_medians, bootstrap_ratios
 from models.checkpoints import Predictor
 
 # Metrics in the order of the table: what they are called and how many decimals are shown.
@@ -39,6 +39,8 @@ METRICS = {
 # Whose median stands in a row of its own below the mean: a few people turned round by a detector
 # move the mean a lot.
 MEDIANS = {"mpjpe_pa": ("MPJPE-PA, median (mm)", 1)}
+# Over the pixels of all people together, as papers report it: large people count for more.
+POOLED_IOU = ("silhouette_iou", "silhouette IoU, of all pixels")
 SHAPE_METRIC = "pve_t_sc"
 THIRDS = ("thin", "average", "heavy")
 HIGHER_IS_BETTER = frozenset({"silhouette_iou"})
@@ -47,8 +49,9 @@ Results = dict[str, Sequence[Outcome]]  # by source of proxies; all of the same 
 
 
 def summarise(results: Results, bmis: Sequence[float], seed: int) -> dict[str, Any]:
-    """Means and medians with 95 % bootstrap intervals, over all whom a source found and over the
-    common ones.
+    """Means, medians and the IoU of all pixels, with 95 % bootstrap intervals.
+
+    Over all whom a source found, and over those whom every source found.
 
     Args:
         results: outcomes by source.
@@ -106,10 +109,25 @@ def _average(
         columns = values[:, [names.index(name) for name in medians]]
         found = _describe_intervals(bootstrap_medians(columns, groups, seed), "median")
         averages["medians"] = dict(zip(medians, found, strict=True))
+    if POOLED_IOU[0] in names:
+        averages["pooled"] = {POOLED_IOU[0]: _pool_iou([outcomes[row] for row in rows], seed)}
     if SHAPE_METRIC in names and len(bmis) >= len(THIRDS):
         column = values[:, names.index(SHAPE_METRIC)]
         averages[f"{SHAPE_METRIC}_by_bmi"] = _average_by_bmi(column, groups, bmis, rows, seed)
     return averages
+
+
+def _pool_iou(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
+    """Shared pixels of all people together over all their pixels."""
+    intersections, unions = (
+        np.array([outcome.values.get(name, math.nan) for outcome in outcomes]).reshape(-1, 1)
+        for name in OVERLAP
+    )
+    groups = [outcome.frame.group for outcome in outcomes]
+    (interval,) = _describe_intervals(
+        bootstrap_ratios(intersections, unions, groups, seed), "ratio"
+    )
+    return interval
 
 
 def _average_by_bmi(
@@ -180,6 +198,9 @@ def _format_table(
         if name in MEDIANS:
             medians = [source.get("medians", {}).get(name) for source in averages]
             rows += _format_row(*MEDIANS[name], medians, "median")
+        if name == POOLED_IOU[0]:
+            pooled = [source.get("pooled", {}).get(name) for source in averages]
+            rows += _format_row(POOLED_IOU[1], wording[1], pooled, "ratio")
     label, digits = METRICS[SHAPE_METRIC]
     for index in range(len(THIRDS)):
         thirds = [source.get(f"{SHAPE_METRIC}_by_bmi", {index: None})[index] for source in averages]
@@ -228,6 +249,7 @@ def describe_checkpoints(
             "epoch": predictor.epoch,
             "body": predictor.body_model.identity,
             "image_size": predictor.image_size,
+            "proxy": predictor.proxy_rule,
         }
         for path, (name, predictor) in zip(paths, predictors.items(), strict=True)
     }
@@ -252,11 +274,12 @@ def write_frames(path: Path, results: Results, bmis: Sequence[float]) -> None:
     """Writes a CSV file with a line for every frame and source."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["source", "name", "group", "gender", "bmi", "problem", *METRICS])
+        columns = [*METRICS, *OVERLAP]
+        writer.writerow(["source", "name", "group", "gender", "bmi", "problem", *columns])
         for source, outcomes in results.items():
             for outcome, bmi in zip(outcomes, bmis, strict=True):
                 frame = outcome.frame
-                values = [outcome.values.get(name, math.nan) for name in METRICS]
+                values = [outcome.values.get(name, math.nan) for name in columns]
                 writer.writerow(
                     [source, frame.name, frame.group, frame.gender, f"{bmi:.3f}", outcome.problem]
                     + ["" if math.isnan(value) else f"{value:.6g}" for value in values]

@@ -1,7 +1,7 @@
 """What people are predicted from in an evaluation: photos and a detector, or their truth itself."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from evaluate.evaluator import Evaluator, Outcome, Prediction, SeenPerson
 from evaluate.open_benchmark import synthesise_people
 from predict.detectors.interface import Detector
 from predict.detectors.registry import available_detectors, build_detector
+from predict.detectors.rules import RULES
 from synthesis.options import AugmentationOptions
 from utils.errors import Skipped
-from utils.proxy import REFERENCE_SIZE, Observation
+from utils.proxy import REFERENCE_SIZE, Observation, ProxyRule
 
 DATASET = "dataset"  # the dataset's own silhouettes and joints
 MEAN = "mean pose and shape"
@@ -99,7 +100,11 @@ Sources = dict[str, PhotoSource | ProxySource]
 
 
 def build_detectors(
-    names: Sequence[str], dataset: str, device: torch.device, weights: Path
+    names: Sequence[str],
+    dataset: str,
+    device: torch.device,
+    weights: Path,
+    rule: ProxyRule = "own",
 ) -> Detectors:
     """Detectors by name, or why they are skipped, which is printed.
 
@@ -109,16 +114,17 @@ def build_detectors(
         dataset: open, ssp3d or 3dpw.
         device: where their networks run, if they can.
         weights: folder with the weights of those that need some.
+        rule: whose networks they work for, which decides how they are used.
 
     Raises:
         InputError: a detector that is named cannot be had.
     """
     if names or dataset != "open":
         return {
-            name: None if name == DATASET else build_detector(name, device, weights)
+            name: None if name == DATASET else build_detector(name, device, weights, RULES[rule])
             for name in names or (DATASET,)
         }
-    detectors = {DATASET: None, **available_detectors(device, weights)}
+    detectors = {DATASET: None, **available_detectors(device, weights, RULES[rule])}
     skipped: dict[str, list[str]] = {}  # detectors by the reason why they cannot be had
     for name, detector in detectors.items():
         if isinstance(detector, Skipped):
@@ -126,6 +132,16 @@ def build_detectors(
     for reason, same in skipped.items():
         print(f"{' and '.join(same)} {'is' if len(same) == 1 else 'are'} left out: {reason}")
     return detectors
+
+
+def list_missing(detectors: Iterable[Detectors]) -> dict[str, str]:
+    """Why detectors are skipped, by name."""
+    return {
+        name: each.reason
+        for found in detectors
+        for name, each in found.items()
+        if isinstance(each, Skipped)
+    }
 
 
 def build_sources(

@@ -1,4 +1,4 @@
-"""How sure a mean or a median is: percentile bootstrap intervals.
+"""How sure a mean, a ratio of sums or a median is: percentile bootstrap intervals.
 
 B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
 """
@@ -46,17 +46,36 @@ def bootstrap_means(
     Raises:
         ValueError: values are no matrix, or there are not as many groups as rows.
     """
-    values, of_group = _check(values, groups)
+    values = np.asarray(values, dtype=np.float64)
+    return bootstrap_ratios(values, np.ones_like(values), groups, seed, resamples, level, at_once)
+
+
+def bootstrap_ratios(
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    at_once: int = NUMBERS_AT_ONCE,
+) -> Intervals:
+    """Sums of numerators (N, M) over sums of denominators (N, M), with bootstrap intervals.
+
+    A sample whose numerator is nan does not count; denominators are not negative. All else is as in
+    `bootstrap_means`.
+    """
+    values, of_group = _check(numerators, groups)
     known = ~np.isnan(values)
-    sums = _sum_by_group(np.where(known, values, 0), of_group)
-    counts = _sum_by_group(known.astype(np.float64), of_group)
+    sums, weights = (
+        _sum_by_group(np.where(known, each, 0), of_group) for each in (values, denominators)
+    )
     if not len(values):
         return _make_unknown(values)
     with np.errstate(invalid="ignore"):  # a column without a number: 0 / 0
-        mean = sums.sum(axis=0) / counts.sum(axis=0)
+        ratio = sums.sum(axis=0) / weights.sum(axis=0)
         draws = _draw_resamples(len(sums), seed, resamples, at_once // len(sums))
-        means = np.concatenate([(drawn @ sums) / (drawn @ counts) for drawn in draws])  # (R, M)
-    return Intervals(mean, *_find_quantiles(means, level), known.sum(axis=0))
+        ratios = np.concatenate([(drawn @ sums) / (drawn @ weights) for drawn in draws])  # (R, M)
+    return Intervals(ratio, *_find_quantiles(ratios, level), known.sum(axis=0))
 
 
 def bootstrap_medians(

@@ -126,6 +126,16 @@ def _visible_distance_px(pred: Tensor, target: Tensor, visibility: Tensor) -> Te
     return distance.sum(dim=1) / visibility.sum(dim=1).clamp(min=1)
 
 
+def silhouette_overlap(
+    pred: Tensor, target: Tensor, counted: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(B,) pixels of the intersection and of the union; arguments are those of `silhouette_iou`."""
+    pred, target = pred.bool(), target.bool()
+    if counted is not None:
+        pred, target = pred & counted, target & counted
+    return (pred & target).sum(dim=(1, 2)), (pred | target).sum(dim=(1, 2))
+
+
 def silhouette_iou(pred: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
     """Intersection over union of masks of the same crop.
 
@@ -138,11 +148,7 @@ def silhouette_iou(pred: Tensor, target: Tensor, counted: Tensor | None = None) 
     Returns:
         (B,) in [0, 1]; 1 where both are empty.
     """
-    pred, target = pred.bool(), target.bool()
-    if counted is not None:
-        pred, target = pred & counted, target & counted
-    intersection = (pred & target).sum(dim=(1, 2))
-    union = (pred | target).sum(dim=(1, 2))
+    intersection, union = silhouette_overlap(pred, target, counted)
     return torch.where(union > 0, intersection / union.clamp(min=1), 1.0)
 
 

@@ -19,10 +19,10 @@ from models.networks import (
     parse_network_options,
 )
 from models.refinement import CHANGE_DIMS, Refiner
-from models.regressor import CHANNELS
+from models.regressor import CHANNELS, Regressor
 from utils.errors import InputError
 from utils.paths import ADDITIONAL
-from utils.proxy import PROXY_CHANNELS, REFERENCE_SIZE
+from utils.proxy import PROXY_CHANNELS, REFERENCE_SIZE, ProxyRule
 
 ERROR_COVARIANCE = "error_covariance"  # a checkpoint's key, of what `models.refinement` needs
 
@@ -43,6 +43,11 @@ class Predictor(NamedTuple):
     body_model: BodyModel
     image_size: int  # side of the crop, pixels
     epoch: int
+
+    @property
+    def proxy_rule(self) -> ProxyRule:
+        """Whose input the network wants: heatmaps, crops and detectors of ours, or the released."""
+        return self.regressor.proxy_rule if isinstance(self.regressor, Regressor) else "own"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -151,6 +156,7 @@ def load_predictor(
     additional: Path = ADDITIONAL,
     rounds: int | None = None,
     refine: bool = False,
+    proxy: ProxyRule | None = None,
 ) -> Predictor:
     """Loads a checkpoint for predicting.
 
@@ -163,13 +169,14 @@ def load_predictor(
         additional: folder with the body-model files.
         rounds: of feedback; None takes what validation found best.
         refine: whether estimates are refined, see `models.refinement`.
+        proxy: whose input the network is given; None for what it was trained with.
 
     Returns:
         Regressor and body model, both in evaluation mode.
 
     Raises:
-        InputError: the checkpoint cannot be read, was trained for another body, knows no rounds,
-            or holds nothing to refine by.
+        InputError: the checkpoint cannot be read, was trained for another body, knows no rounds or
+            no other proxies, or holds nothing to refine by.
     """
     checkpoint = read_checkpoint(path)
     identity = checkpoint.get("body")
@@ -182,6 +189,8 @@ def load_predictor(
     regressor = load_regressor(checkpoint, body_model, path, additional)
     if rounds is not None:
         set_rounds(regressor, rounds, path)
+    if proxy is not None:
+        set_proxy_rule(regressor, proxy, path)
     if refine:
         regressor = build_refiner(regressor, checkpoint, path)
     return Predictor(
@@ -199,6 +208,17 @@ def set_rounds(regressor: Network, rounds: int, path: Path) -> None:
     if rounds < 0:
         raise InputError(f"--rounds is {rounds}; expected 0 or more")
     regressor.rounds = rounds
+
+
+def set_proxy_rule(regressor: Network, rule: ProxyRule, path: Path) -> None:
+    """Chooses whose input it is given; raises InputError for a network without any heatmaps."""
+    if isinstance(regressor, Regressor):
+        regressor.proxy_rule = rule
+    elif rule != "own":
+        raise InputError(
+            f"{path} holds a network that reads joints as numbers, not as heatmaps; leave out "
+            f"--proxy {rule}"
+        )
 
 
 def build_refiner(regressor: Network, checkpoint: dict[str, Any], path: Path) -> Refiner:

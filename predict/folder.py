@@ -111,6 +111,7 @@ class FolderPredictor:
         everyone: whether all people in a photo are predicted, else the most prominent one.
         visuals: whether pictures are drawn.
         renderer: a backend of `renderers.overlay.BodyRenderer`.
+        scatter: whether one more picture shows the vertices as points.
     """
 
     detector: Detector
@@ -119,6 +120,7 @@ class FolderPredictor:
     everyone: bool
     visuals: bool
     renderer: str
+    scatter: bool = False
 
     def predict(
         self, photos: Sequence[Photo], background: Background
@@ -141,7 +143,7 @@ class FolderPredictor:
         found = background.ahead(found, self.body_predictor.batch_size)
         predicted = background.ahead(predict_photos(found, self.body_predictor), QUEUE_DEPTH)
         if self.visuals:
-            drawn = draw_photos(predicted, self.writer.faces, self.renderer)
+            drawn = draw_photos(predicted, self.writer.faces, self.renderer, self.scatter)
             predicted = background.ahead(drawn, QUEUE_DEPTH)
         return (attempt(self.writer.write, photo, "writing") for photo in predicted)
 

@@ -21,7 +21,7 @@ from renderers.rasteriser import Rasteriser, render_silhouettes
 from utils.cameras import boxes_of_silhouettes, cut_silhouettes, points_to_crops, square_crops
 from utils.errors import InputError, Skipped
 from utils.images import read_image
-from utils.proxy import Observation
+from utils.proxy import Observation, ProxyRule
 
 Result = TypeVar("Result")
 
@@ -92,7 +92,7 @@ def find_people(photo: Photo, detector: Detector, everyone: bool, keep_image: bo
 
 
 def observe_people(
-    detections: Sequence[Detection], size: int, device: torch.device
+    detections: Sequence[Detection], size: int, device: torch.device, rule: ProxyRule = "own"
 ) -> tuple[Observation, Tensor, Tensor]:
     """Cuts out each person, which is what the network looks at.
 
@@ -100,25 +100,33 @@ def observe_people(
         detections: P people, of one photo or of several.
         size: S, side of the network's crops in pixels.
         device: where the tensors go.
+        rule: whose input it is; the published one cuts silhouettes by their nearest pixels.
 
     Returns:
         The observation; the crops (P, 3), centre x, centre y, side in pixels of each person's
         photo; and which pixels of the crop the photo covers, (P, S, S) bool.
     """
-    parts = [_cut_person(detection, size, device) for detection in detections]
+    parts = [_cut_person(detection, size, device, rule) for detection in detections]
     crops, silhouettes, inside, joints2d_px, confidence = map(torch.cat, zip(*parts, strict=True))
     return Observation(silhouettes, joints2d_px, confidence), crops, inside
 
 
-def _cut_person(detection: Detection, size: int, device: torch.device) -> tuple[Tensor, ...]:
-    silhouette = torch.from_numpy(detection.silhouette).to(device)[None]  # (1, H, W)
-    joints2d_px = torch.from_numpy(detection.joints2d_px).to(device)[None]  # (1, 17, 2)
-    confidence = torch.from_numpy(detection.joint_confidence).to(device)[None]  # (1, 17)
+def _cut_person(
+    detection: Detection, size: int, device: torch.device, rule: ProxyRule
+) -> tuple[Tensor, ...]:
+    framed = detection.framed
+    seen = detection if framed is None else framed
+    covered = np.ones_like(seen.silhouette) if framed is None else framed.frame.covered()
+    silhouette, covered, joints2d_px, confidence = (
+        torch.from_numpy(array).to(device)[None]  # (1, H, W) twice, (1, 17, 2), (1, 17)
+        for array in (seen.silhouette, covered, seen.joints2d_px, detection.joint_confidence)
+    )
     crops = square_crops(boxes_of_silhouettes(silhouette))
+    mode = "nearest" if rule == "published" else "bilinear"
     return (
-        crops,
-        cut_silhouettes(silhouette, crops, size),
-        cut_silhouettes(torch.ones_like(silhouette), crops, size),
+        crops if framed is None else framed.frame.crops_to_photo(crops),
+        cut_silhouettes(silhouette, crops, size, mode),
+        cut_silhouettes(covered, crops, size, mode),
         points_to_crops(joints2d_px, crops, size),
         confidence,
     )
@@ -138,6 +146,7 @@ class BodyPredictor:
         self._regressor = predictor.regressor.to(memory_format=torch.channels_last)
         self._body_model = predictor.body_model
         self._size, self._device = predictor.image_size, device
+        self._proxy_rule = predictor.proxy_rule
         self.batch_size = batch_size
         self._rasteriser = Rasteriser(
             predictor.body_model.faces, predictor.body_model.face_parts, image_size=self._size
@@ -153,7 +162,9 @@ class BodyPredictor:
     @torch.inference_mode()
     def _predict_batch(self, people: Sequence[Person]) -> list[Person]:
         detections = [person.detection for person in people]
-        observation, crops, inside_photo = observe_people(detections, self._size, self._device)
+        observation, crops, inside_photo = observe_people(
+            detections, self._size, self._device, self._proxy_rule
+        )
         bodies = decode_in_photos(self._regressor(observation), self._body_model, crops)
         silhouettes = render_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser)
         # Outside the photo nothing could be detected.

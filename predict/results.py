@@ -14,7 +14,7 @@ import trimesh
 from metrics.measurements import Measurements, measure
 from predict.people import Person, Photo, attempt
 from predict.truth_errors import TruthComparer
-from renderers.overlay import BodyRenderer, draw_body, draw_proxy, draw_tpose
+from renderers.overlay import BodyRenderer, draw_body, draw_proxy, draw_tpose, draw_vertices
 from utils.errors import InputError, Skipped
 from utils.files import check_writable, write_whole
 from utils.images import write_image
@@ -84,7 +84,7 @@ def make_output_folder(output: Path, source: Path) -> None:
 
 
 def draw_photos(
-    predicted: Iterable[Photo | Skipped], faces: np.ndarray, renderer: str
+    predicted: Iterable[Photo | Skipped], faces: np.ndarray, renderer: str, scatter: bool = False
 ) -> Iterator[Photo | Skipped]:
     """Draws every person's pictures; the photos' images are no longer needed then.
 
@@ -95,6 +95,7 @@ def draw_photos(
         predicted: photos with their images.
         faces: (F, 3) of the body.
         renderer: a backend of `renderers.overlay.BodyRenderer`.
+        scatter: whether one more picture shows the vertices as points.
 
     Raises:
         InputError: the renderer that was asked for does not work here.
@@ -105,35 +106,42 @@ def draw_photos(
             # Not earlier: until it has found somebody a detector may keep stderr closed, and
             # nobody would read that there is no OpenGL.
             made = BodyRenderer(faces, renderer)
-        yield attempt(partial(_draw_people, renderer=made), photo, "drawing")
+        draw = partial(_draw_people, renderer=made, scatter=scatter)
+        yield attempt(draw, photo, "drawing")
 
 
-def _draw_people(photo: Photo, renderer: BodyRenderer) -> Photo:
+def _draw_people(photo: Photo, renderer: BodyRenderer, scatter: bool) -> Photo:
     people = [
-        replace(person, pictures=draw_person(photo.image, person, renderer))
+        replace(person, pictures=draw_person(photo.image, person, renderer, scatter))
         for person in photo.people
     ]
     return replace(photo, image=None, people=tuple(people))
 
 
-def draw_person(image: np.ndarray, person: Person, renderer: BodyRenderer) -> dict[str, np.ndarray]:
+def draw_person(
+    image: np.ndarray, person: Person, renderer: BodyRenderer, scatter: bool = False
+) -> dict[str, np.ndarray]:
     """A predicted person's pictures by kind, (H, W, 3) uint8 RGB.
 
     Args:
         image: (H, W, 3) uint8 RGB, the photo; left as it is.
         person: who was predicted in it.
         renderer: for the body's faces.
+        scatter: whether one more picture shows the vertices as points.
     """
     image, shown = shrink_for_pictures(image, person)
     arrays, seen = shown.arrays, shown.detection
     vertices_cam = arrays["vertices"] + arrays["cam_t"]
-    return {
+    pictures = {
         "overlay": draw_body(image, renderer, vertices_cam, arrays["cam_k"]),
         "tpose": draw_tpose(renderer, arrays["vertices_tpose"]),
         "proxy": draw_proxy(
             image, seen.silhouette, seen.joints2d_px, seen.joint_confidence, arrays["crops"]
         ),
     }
+    if scatter:
+        pictures["vertices"] = draw_vertices(image, vertices_cam, arrays["cam_k"])
+    return pictures
 
 
 def shrink_for_pictures(image: np.ndarray, person: Person) -> tuple[np.ndarray, Person]:

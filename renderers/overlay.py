@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 BODY_COLOUR = (0.70, 0.80, 0.92)  # RGB in [0, 1]
 BACKENDS = ("auto", "pyrender", "own")
 WINDOW_MARGIN = 4  # px around the body
+PIXELS_PER_DOT = 500  # px of the body for each px of a vertex's dot
 
 TPOSE_SIZE = 480  # px, side of each view
 TPOSE_EXTENT = 2.3  # m that each view shows, so that pictures of several people compare
@@ -32,6 +33,7 @@ FRONT = np.diag([1.0, -1.0, -1.0])  # body axes (y up) to camera axes, seen from
 FROM_LEFT = FRONT @ np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])  # seen from the body's left
 
 SILHOUETTE_COLOUR = (40, 170, 255)
+VERTEX_COLOUR = (40, 170, 255)
 LEFT_COLOUR = (255, 130, 30)
 RIGHT_COLOUR = (60, 210, 90)
 MIDDLE_COLOUR = (250, 230, 80)
@@ -199,9 +201,7 @@ def draw_body(
         (H, W, 3) uint8 RGB.
     """
     height, width = photo.shape[:2]
-    points_px = project_perspective(
-        torch.from_numpy(vertices_cam)[None], torch.from_numpy(cam_k)[None]
-    )[0].numpy()
+    points_px = _project(vertices_cam, cam_k)
     window = find_window(points_px, width, height)
     if window is None:
         return photo.copy()
@@ -212,6 +212,34 @@ def draw_body(
     if side != window.size:
         picture = cv2.resize(picture, (window.size, window.size), interpolation=cv2.INTER_LINEAR)
     return _compose(photo, picture * np.float32(opacity), window)
+
+
+def draw_vertices(photo: np.ndarray, vertices_cam: np.ndarray, cam_k: np.ndarray) -> np.ndarray:
+    """A photo with a body's vertices scattered on it, those at the back too.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB; left as it is.
+        vertices_cam: (V, 3) metres, camera frame.
+        cam_k: (3, 3) intrinsics of the whole photo, pixels.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    points_px = _project(vertices_cam, cam_k)
+    dots = np.zeros(photo.shape[:2], np.uint8)
+    columns, rows = np.floor(points_px).astype(int).T
+    inside = (columns >= 0) & (columns < photo.shape[1]) & (rows >= 0) & (rows < photo.shape[0])
+    dots[rows[inside], columns[inside]] = 1
+    # Where the body is large, dots of one pixel would be dust.
+    side = max(1, round(float(np.ptp(points_px, axis=0).max()) / PIXELS_PER_DOT))
+    scattered = photo.copy()
+    scattered[cv2.dilate(dots, np.ones((side, side), np.uint8)) > 0] = VERTEX_COLOUR
+    return scattered
+
+
+def _project(vertices_cam: np.ndarray, cam_k: np.ndarray) -> np.ndarray:
+    pair = (torch.from_numpy(array)[None] for array in (vertices_cam, cam_k))
+    return project_perspective(*pair)[0].numpy()
 
 
 def _compose(photo: np.ndarray, picture: np.ndarray, window: Window) -> np.ndarray:

@@ -19,6 +19,7 @@ from evaluate.sources import MEAN
 from models.body_model import BodyModel
 from predict.detectors import registry
 from predict.detectors.interface import Detection
+from predict.detectors.rules import OWN, PUBLISHED
 from renderers.rasteriser import Rasteriser, render_silhouettes
 from run_evaluate import EvaluateOptions, main, run
 from tests.evaluation_sets import (
@@ -51,10 +52,10 @@ class RedDetector:
 
 @pytest.fixture(autouse=True)
 def only_the_red_detector(monkeypatch):
-    def missing(device, checkpoints):
+    def missing(device, checkpoints, rules):
         raise InputError("no library for it")
 
-    detectors = {"red": lambda device, checkpoints: RedDetector(), "missing": missing}
+    detectors = {"red": lambda *_: RedDetector(), "missing": missing}
     monkeypatch.setattr(registry, "DETECTORS", detectors)
 
 
@@ -164,7 +165,7 @@ def test_the_silhouette_iou_by_hand(tmp_path, ssp3d, licensed_set, smpl_checkpoi
     square[50:130, 30:110] = 255
     cv2.imwrite(str(folder / "silhouettes" / "woman.png"), square)
     options = _options(tmp_path, dataset="ssp3d", path=folder, checkpoint=smpl_checkpoint, worst=0)
-    run(options, licensed_set)
+    summary = run(options, licensed_set)
     vertices = pose_body(licensed_body, SAID_BETAS, SAID_POSE).vertices
     rasteriser = Rasteriser(licensed_body.faces, licensed_body.face_parts, 256)
     said = render_silhouettes(vertices, torch.tensor([[0.9, 0, 0]]), rasteriser)[0].numpy()
@@ -172,9 +173,17 @@ def test_the_silhouette_iou_by_hand(tmp_path, ssp3d, licensed_set, smpl_checkpoi
     inside = (centres > 8 / 96) & (centres < 88 / 96)
     true = inside[:, None] & inside
     expected = (said & true).sum() / (said | true).sum()
-    found = float(_rows(tmp_path, "dataset")[1]["silhouette_iou"])
+    rows = _rows(tmp_path, "dataset")
     assert 0.1 < expected < 0.5
-    assert found == pytest.approx(expected, rel=0.01)
+    assert float(rows[1]["silhouette_iou"]) == pytest.approx(expected, rel=0.01)
+    # In pixels of the photo, of which the crop of 256 px has 96.
+    union = (said | true).sum() * (96 / 256) ** 2
+    assert float(rows[1]["silhouette_union"]) == pytest.approx(union, rel=0.01)
+    shared, covered = (
+        sum(float(row[f"silhouette_{name}"]) for row in rows) for name in ("intersection", "union")
+    )
+    pooled = summary["sources"]["dataset"]["pooled"]["silhouette_iou"]
+    assert pooled["ratio"] == pytest.approx(shared / covered, rel=1e-4)
 
 
 def _copied(ssp3d: Path, folder: Path) -> Path:
@@ -319,6 +328,37 @@ def test_two_checkpoints_in_one_table(
     assert _mean(both, names[0], "chest_error") != _mean(both, "other, dataset", "chest_error")
 
 
+def test_each_checkpoint_gets_the_input_it_was_trained_with(
+    tmp_path, ssp3d, licensed_set, smpl_checkpoint, monkeypatch
+):
+    published = tmp_path / "published.tar"
+    stored = torch.load(smpl_checkpoint)
+    torch.save({**stored, "options": {"model": {"proxy": "published"}}}, published)
+    built, shapes = [], []
+
+    class Remembering(RedDetector):
+        def detect(self, image):
+            shapes.append(image.shape)
+            return super().detect(image)
+
+    monkeypatch.setitem(
+        registry.DETECTORS, "red", lambda *given: built.append(given[-1]) or Remembering()
+    )
+    options = _options(tmp_path, dataset="ssp3d", path=ssp3d, silh_from=("dataset", "red"), worst=0)
+    summary = run(replace(options, checkpoint=(smpl_checkpoint, published)), licensed_set)
+    assert built == [OWN, PUBLISHED]
+    assert [shape == (512, 512, 3) for shape in shapes] == [False] * 3 + [True] * 3
+    assert summary["checkpoints"]["constant"]["proxy"] == "own"
+    assert summary["checkpoints"]["published"]["proxy"] == "published"
+    # The same is said of everybody: what differs are crops, by less than a pixel of the frame.
+    for metric in ("silhouette_iou", "joints2d_l2", "pve_t_sc"):
+        own, other = (_mean(summary, f"{n}, red", metric) for n in ("constant", "published"))
+        assert other == pytest.approx(own, rel=0.02)
+    options = replace(options, checkpoint=(smpl_checkpoint,), proxy="published")
+    assert run(options, licensed_set)["proxy"] == "published"
+    assert built[2:] == [PUBLISHED]
+
+
 def test_batches_change_nothing(tmp_path, small_pictures, open_checkpoint):
     found = []
     for batch_size in (1, 3):
@@ -347,6 +387,8 @@ def test_batches_change_nothing(tmp_path, small_pictures, open_checkpoint):
         (["--count", "1001"], "count is 1001; expected 1 to 1000"),
         (["--worst-by", "beauty"], "--worst-by beauty: expected one of pve_t_sc"),
         (["--device", "cuda:99"], "cuda:99"),
+        (["--gpu", "99"], "device cuda:99 was asked for"),
+        (["--gpu", "0", "--device", "cpu"], "--gpu 0 and --device cpu both name a device"),
     ],
 )
 def test_wrong_use_is_one_clear_line(

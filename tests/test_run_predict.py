@@ -19,10 +19,13 @@ from models import refinement
 from models.body_model import BodyModel, read_mean_parameters
 from predict.detectors import registry
 from predict.detectors.interface import Detection
+from predict.detectors.masks import tight_box
+from predict.detectors.rules import OWN, PUBLISHED, DetectorRules
 from run_predict import PredictOptions, choose_exit_status, main, predict
 from tests.networks import NETWORKS, random_network, stored_options
 from utils.command_line import STOPPED, WRONG_USE, run_script
 from utils.paths import CHECKPOINTS, DEMO, ROOT
+from utils.proxy import Observation
 
 FILES = ("{}_overlay.png", "{}_tpose.png", "{}_proxy.png", "{}.npz")
 
@@ -33,7 +36,7 @@ class FakeDetector:
     Where that pixel is above 200 there is a second, smaller person.
     """
 
-    def __init__(self, device: torch.device, checkpoints: Path) -> None:
+    def __init__(self, device: torch.device, checkpoints: Path, rules: DetectorRules) -> None:
         pass
 
     def detect(self, image: np.ndarray) -> list[Detection]:
@@ -226,6 +229,69 @@ def test_people_are_refined_when_asked(tmp_path, fake_detector, monkeypatch):
         assert len(refined_by) == refine
 
 
+class FramedFakeDetector:
+    """Finds a person in the middle of whatever it is shown, and remembers what that was."""
+
+    def __init__(self) -> None:
+        self.built: list[DetectorRules] = []
+        self.shapes: list[tuple[int, ...]] = []
+
+    def build(self, device, checkpoints, rules):
+        self.built.append(rules)
+        return self
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        self.shapes.append(image.shape)
+        height, width = image.shape[:2]
+        silhouette = np.zeros((height, width), bool)
+        silhouette[height // 4 : 3 * height // 4, 2 * width // 5 : 3 * width // 5] = True
+        joints = np.full((17, 2), (width / 2, height / 2), np.float32)
+        return [Detection(silhouette, joints, np.zeros(17, np.float32), tight_box(silhouette))]
+
+
+def test_a_published_network_gets_its_own_input(tmp_path, checkpoint, monkeypatch):
+    stored = torch.load(checkpoint)
+    published = tmp_path / "published.tar"
+    torch.save({**stored, "options": {"model": {"proxy": "published"}}}, published)
+    _write_photo(tmp_path / "photos" / "a.JPEG", 120)  # 70 x 90 px
+    detector = FramedFakeDetector()
+    monkeypatch.setitem(registry.DETECTORS, "fake", detector.build)
+    rules_used = []
+    original = Observation.proxy
+
+    def remember(observation, dtype, rule):
+        rules_used.append(rule)
+        return original(observation, dtype, rule)
+
+    monkeypatch.setattr(Observation, "proxy", remember)
+    runs = [(checkpoint, None), (published, None), (published, "own"), (checkpoint, "published")]
+    crops, confidence = [], []
+    for path, proxy in runs:
+        assert predict(_options(tmp_path, path, proxy=proxy)) == run_predict.ALL_DONE
+        arrays = _arrays(tmp_path / "out" / "a.npz")
+        crops.append(arrays["crops"])
+        confidence.append(arrays["detected_joint_confidence"])
+    assert rules_used == ["own", "published", "own", "published"]
+    assert detector.built == [OWN, PUBLISHED, OWN, PUBLISHED]
+    assert detector.shapes == [(90, 70, 3), (512, 512, 3)] * 2
+    assert [bool(each.any()) for each in confidence] == [False, True, False, True]
+    # The photo's rows 22 to 67: centre (35, 44.5), side 1.2 * 45.
+    np.testing.assert_allclose(crops[0], [35, 44.5, 54], rtol=1e-6)
+    # The frame's rows 128 to 384 and columns 204 to 307: centre (255.5, 256), side 1.2 * 256. A
+    # pixel of the photo is 512 / 90 of the frame, and the photo lies 10 of its pixels to the right.
+    expected = np.array([255.5, 256, 1.2 * 256]) * 90 / 512 - [10, 0, 0]
+    np.testing.assert_allclose(crops[1], expected, rtol=1e-5)
+    np.testing.assert_allclose(crops[2:], crops[:2], rtol=1e-6)
+
+
+def test_the_vertices_are_scattered_over_the_photo_when_asked(tmp_path, checkpoint, fake_detector):
+    _write_photo(tmp_path / "photos" / "a.png", 120)
+    assert predict(_options(tmp_path, checkpoint)) == run_predict.ALL_DONE
+    assert not (tmp_path / "out" / "a_vertices.png").exists()
+    assert predict(_options(tmp_path, checkpoint, vertex_scatter=True)) == run_predict.ALL_DONE
+    assert cv2.imread(str(tmp_path / "out" / "a_vertices.png")).shape == (90, 70, 3)
+
+
 class InterruptedDetector(FakeDetector):
     """Is there when Ctrl-C is pressed during the third photo."""
 
@@ -243,9 +309,9 @@ class InterruptedDetector(FakeDetector):
 def test_detectors_look_for_weights_where_they_are_told(tmp_path, checkpoint, monkeypatch):
     asked = []
 
-    def build(device, checkpoints):
+    def build(device, checkpoints, rules):
         asked.append(checkpoints)
-        return FakeDetector(device, checkpoints)
+        return FakeDetector(device, checkpoints, rules)
 
     monkeypatch.setitem(registry.DETECTORS, "fake", build)
     _write_photo(tmp_path / "photos" / "a.png", 120)
@@ -265,7 +331,7 @@ def ctrl_c():
 
 def test_ctrl_c_stops_soon(tmp_path, checkpoint, ctrl_c, monkeypatch, capsys):
     detector = InterruptedDetector()
-    monkeypatch.setitem(registry.DETECTORS, "fake", lambda device, checkpoints: detector)
+    monkeypatch.setitem(registry.DETECTORS, "fake", lambda *_: detector)
     for index in range(40):
         _write_photo(tmp_path / "photos" / f"{index:02d}.png", 120)
     options = _options(tmp_path, checkpoint, visuals=False, batch_size=1)
@@ -356,6 +422,9 @@ def test_batches_change_nothing(tmp_path, any_checkpoint, fake_detector):
         (["--batch-size", "0"], "--batch-size is 0"),
         (["--device", "cuda:99"], "cuda:99"),
         (["--device", "abacus"], "unknown device 'abacus'"),
+        (["--gpu", "99"], "device cuda:99 was asked for"),
+        (["--gpu", "0", "--device", "cpu"], "--gpu 0 and --device cpu both name a device"),
+        (["--proxy", "other"], "--proxy"),
     ],
 )
 def test_wrong_use_is_one_clear_line(

@@ -200,6 +200,7 @@ def test_mistakes_are_one_line_each(small, tmp_path, body_model, monkeypatch, ca
     mistakes = {
         "crops of 64 px, but the network takes 32": ["--data.observed-people", observed],
         "--data.observed-share is 1.0": ["--data.observed-share", 1],
+        "--gpu 99 and --device cpu both name a device": ["--gpu", 99],
         "upside down": ["--data.train-poses", tmp_path / "y_up.npz"],
         "absent.npz": ["--data.val-poses", tmp_path / "absent.npz"],
         "nothing to resume": ["--resume"],

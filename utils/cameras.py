@@ -10,6 +10,8 @@ crop that is stretched to a square, which `cut_crops` alone makes, has two sides
 y, width, height).
 """
 
+from typing import Literal
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -248,13 +250,16 @@ def crop_intrinsics(cam_k: Tensor, crops: Tensor, size: int) -> Tensor:
     return to_crop @ cam_k
 
 
-def cut_silhouettes(silhouettes: Tensor, crops: Tensor, size: int) -> Tensor:
+def cut_silhouettes(
+    silhouettes: Tensor, crops: Tensor, size: int, mode: Literal["bilinear", "nearest"] = "bilinear"
+) -> Tensor:
     """Silhouettes sampled at the pixel centres of the crop, as a renderer samples a body.
 
     Args:
         silhouettes: (B, H, W) bool masks of the source images.
         crops: (B, 3).
         size: side of the crop in its own pixels.
+        mode: how the mask is read between its pixels' centres.
 
     Returns:
         (B, size, size) bool; outside the source image is background.
@@ -268,6 +273,6 @@ def cut_silhouettes(silhouettes: Tensor, crops: Tensor, size: int) -> Tensor:
         1, (size, size)
     )
     values = F.grid_sample(
-        silhouettes[:, None].to(crops.dtype), grid, mode="bilinear", align_corners=False
+        silhouettes[:, None].to(crops.dtype), grid, mode=mode, align_corners=False
     )
     return values[:, 0] > 0.5

@@ -30,6 +30,21 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def name_device(device: str, gpu: int | None) -> str:
+    """The device that `--device` and `--gpu N` name together; N is that of `cuda:N`.
+
+    Raises:
+        InputError: both are given, or N is no number of a GPU.
+    """
+    if gpu is None:
+        return device
+    if device != "auto":
+        raise InputError(f"--gpu {gpu} and --device {device} both name a device; give one of them")
+    if gpu < 0:
+        raise InputError(f"--gpu is {gpu}; expected 0 or more, or --device cpu")
+    return f"cuda:{gpu}"
+
+
 def network_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """What the network computes in on a device; "auto" is bfloat16 where that is in hardware.
 

@@ -23,6 +23,7 @@ from predict.detectors.detectron import (
 from predict.detectors.detectron_weights import WeightsFile
 from predict.detectors.mask_and_pose import MaskAndPoseDetector
 from predict.detectors.matching import MaskCandidate
+from predict.detectors.rules import OWN, DetectorRules
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
@@ -47,19 +48,20 @@ class FoundCharts(Found, Protocol):
 class DensePoseDetector(MaskAndPoseDetector):
     """Finds the people in a photo; see `MaskAndPoseDetector`."""
 
-    def __init__(self, device: torch.device, checkpoints: Path) -> None:
+    def __init__(self, device: torch.device, checkpoints: Path, rules: DetectorRules = OWN) -> None:
         super().__init__(
             device,
             checkpoints,
             WEIGHTS,
             lambda weights: (weights, build_densepose_config(weights)),
             select_masks,
+            rules,
         )
 
 
-def select_masks(found: FoundCharts) -> list[MaskCandidate]:
+def select_masks(found: FoundCharts, rules: DetectorRules = OWN) -> list[MaskCandidate]:
     """The people that DensePose found."""
-    people = select_people(found)
+    people = select_people(found, rules.mask_score)
     height, width = found.image_size
     return [
         MaskCandidate(

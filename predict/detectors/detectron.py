@@ -22,7 +22,6 @@ INSTALL = (
     "pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'"
 )
 PERSON = 0  # class number in COCO's 80 and in the networks that know people alone
-MIN_SCORE = 0.5  # of being a person; matching drops what only one network believes in
 
 
 class Boxes(Protocol):
@@ -88,9 +87,10 @@ class PersonNetwork:
     Args:
         config: what to build, finished; score threshold and device are set here.
         device: where it runs.
+        min_score: of being something, in [0, 1]; less is not reported.
     """
 
-    def __init__(self, config: "CfgNode", device: torch.device) -> None:
+    def __init__(self, config: "CfgNode", device: torch.device, min_score: float) -> None:
         from detectron2.data.transforms import ResizeShortestEdge
         from detectron2.modeling import build_model
 
@@ -98,7 +98,7 @@ class PersonNetwork:
         config.MODEL.DEVICE = str(device)
         # Leaving out the improbable before the masks are made changes nothing in the others:
         # suppression lets only a better box drop another.
-        config.MODEL.ROI_HEADS.SCORE_THRESH_TEST = MIN_SCORE
+        config.MODEL.ROI_HEADS.SCORE_THRESH_TEST = min_score
         self.module = build_model(config).eval()
         self._colours = config.INPUT.FORMAT
         side = config.INPUT.MIN_SIZE_TEST
@@ -120,9 +120,9 @@ def order_colours(image: np.ndarray, order: str) -> np.ndarray:
     return np.ascontiguousarray(image[:, :, ::-1] if order == "BGR" else image)
 
 
-def select_people(found: Found) -> Tensor:
-    """(N,) bool, which of what was found are people beyond doubt."""
-    return (found.pred_classes == PERSON) & (found.scores >= MIN_SCORE)
+def select_people(found: Found, min_score: float) -> Tensor:
+    """(N,) bool, which of what was found are people, to be believed from `min_score` on."""
+    return (found.pred_classes == PERSON) & (found.scores >= min_score)
 
 
 def _ignore_remarks() -> None:

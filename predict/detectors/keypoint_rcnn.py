@@ -20,6 +20,7 @@ from predict.detectors.detectron import (
 )
 from predict.detectors.detectron_weights import WeightsFile, load_weights, read_weights
 from predict.detectors.matching import PoseCandidate
+from predict.detectors.rules import OWN, DetectorRules
 from utils.cameras import inside_image
 
 WEIGHTS = WeightsFile(
@@ -44,29 +45,31 @@ class KeypointRcnn:
     Args:
         device: where the network runs.
         weights_path: as `find_weights` returns it.
+        rules: who counts as a person, and which joints.
 
     Raises:
         InputError: the weights cannot be read or are something else's.
     """
 
-    def __init__(self, device: torch.device, weights_path: Path) -> None:
+    def __init__(self, device: torch.device, weights_path: Path, rules: DetectorRules) -> None:
         weights = read_weights(weights_path, WEIGHTS)
-        self.network = PersonNetwork(read_zoo_config(CONFIG), device)
+        self.network = PersonNetwork(read_zoo_config(CONFIG), device, rules.pose_score)
         load_weights(self.network.module, weights, weights_path, WEIGHTS)
+        self._rules = rules
 
     def poses(self, image: np.ndarray) -> list[PoseCandidate]:
         """The people in `image`, (H, W, 3) uint8 RGB, in any order."""
-        return select_poses(self.network(image))
+        return select_poses(self.network(image), self._rules)
 
 
-def select_poses(found: FoundPoses) -> list[PoseCandidate]:
+def select_poses(found: FoundPoses, rules: DetectorRules = OWN) -> list[PoseCandidate]:
     """The people that Keypoint R-CNN found.
 
     Positions need no half-pixel correction: detectron2 adds 0.5 to COCO's pixel numbers when it
     reads them for training and places a heatmap cell at its centre, so that pixel i covers
     [i, i + 1), as here.
     """
-    people = select_people(found)
+    people = select_people(found, rules.pose_score)
     boxes, scores = (
         values[people].cpu().numpy() for values in (found.pred_boxes.tensor, found.scores)
     )
@@ -76,7 +79,8 @@ def select_poses(found: FoundPoses) -> list[PoseCandidate]:
         found.pred_keypoints[people].cpu().numpy(), boxes, scores, strict=True
     ):
         joints2d_px, probability = joints[:, :2], joints[:, 2]
-        seen = (probability >= SEEN) & inside_image(joints2d_px, width, height)
+        inside = inside_image(joints2d_px, width, height)
+        seen = rules.every_joint | ((probability >= SEEN) & inside)
         # Interpolating the heatmap may lift its peak above 1.
         confidence = np.where(seen, probability.clip(max=1), 0).astype(np.float32)
         candidates.append(PoseCandidate(joints2d_px, confidence, box, float(score)))

@@ -13,6 +13,7 @@ from predict.detectors.detectron_weights import WeightsFile, load_weights, read_
 from predict.detectors.interface import Detection
 from predict.detectors.keypoint_rcnn import KeypointRcnn, find_weights
 from predict.detectors.matching import MaskCandidate, match_people
+from predict.detectors.rules import DetectorRules
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
@@ -28,6 +29,7 @@ class MaskAndPoseDetector:
         with_config: from the weights read to the weights by their current names, and the
             configuration of the network that they are for.
         select_masks: the people among what that network found.
+        rules: who counts as a person, and what of them.
 
     Raises:
         InputError: detectron2 or weights are missing, or the weights cannot be read.
@@ -39,17 +41,19 @@ class MaskAndPoseDetector:
         checkpoints: Path,
         file: WeightsFile,
         with_config: Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], "CfgNode"]],
-        select_masks: Callable[[Any], list[MaskCandidate]],
+        select_masks: Callable[[Any, DetectorRules], list[MaskCandidate]],
+        rules: DetectorRules,
     ) -> None:
         require_detectron2()
         # Both files are looked for before a network is built: a missing one is reported soon.
         mask_path, pose_path = file.find(checkpoints), find_weights(checkpoints)
         weights, config = with_config(read_weights(mask_path, file))
-        self._masks = PersonNetwork(config, device)
+        self._masks = PersonNetwork(config, device, rules.mask_score)
         load_weights(self._masks.module, weights, mask_path, file)
-        self._poses = KeypointRcnn(device, pose_path)
-        self._select_masks = select_masks
+        self._poses = KeypointRcnn(device, pose_path, rules)
+        self._select_masks, self._rules = select_masks, rules
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """See `Detector.detect`."""
-        return match_people(self._select_masks(self._masks(image)), self._poses.poses(image))
+        masks = self._select_masks(self._masks(image), self._rules)
+        return match_people(masks, self._poses.poses(image), self._rules)

@@ -7,7 +7,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from predict.detectors.interface import Detection
-from predict.detectors.masks import tidy_silhouette, tight_box
+from predict.detectors.masks import MASK_THRESHOLD, tidy_silhouette, tight_box
+from predict.detectors.rules import OWN, DetectorRules
 from utils.cameras import inside_image
 
 MIN_IOU = 0.5  # IoU of boxes; two networks' boxes of one person agree to 0.8 and more
@@ -54,7 +55,9 @@ class _Person:
     score: float
 
 
-def match_people(masks: Sequence[MaskCandidate], poses: Sequence[PoseCandidate]) -> list[Detection]:
+def match_people(
+    masks: Sequence[MaskCandidate], poses: Sequence[PoseCandidate], rules: DetectorRules = OWN
+) -> list[Detection]:
     """Pairs masks and poses: silhouette and joints of each person whom both networks found.
 
     Masks and poses are matched one to one. A pair's boxes must overlap by `MIN_IOU`; among
@@ -65,11 +68,13 @@ def match_people(masks: Sequence[MaskCandidate], poses: Sequence[PoseCandidate])
     Args:
         masks: of one photo, in any order.
         poses: of the same photo, in any order.
+        rules: whether masks are tidied, and which joints count.
 
     Returns:
         The people, the most prominent first (`measure_prominence`).
     """
-    matched = [_build_person(masks[mask], poses[pose]) for mask, pose in _assign(masks, poses)]
+    pairs = _assign(masks, poses)
+    matched = [_build_person(masks[mask], poses[pose], rules) for mask, pose in pairs]
     people = sorted((person for person in matched if person), key=_score, reverse=True)
     kept: list[_Person] = []
     for person in people:
@@ -135,12 +140,15 @@ def _share_inside(mask: np.ndarray, pose: PoseCandidate) -> float:
     return float((mask[rows, columns] > 0.5).mean())
 
 
-def _build_person(mask: MaskCandidate, pose: PoseCandidate) -> _Person | None:
-    """A matched pair as a detection; None where the mask has nothing the size of a person."""
+def _build_person(mask: MaskCandidate, pose: PoseCandidate, rules: DetectorRules) -> _Person | None:
+    """A matched pair as a detection; None where the mask has nothing that could be a person."""
     height, width = mask.mask.shape
-    inside = inside_image(pose.joints2d_px, width, height)
-    confidence = np.where(inside, pose.joint_confidence, 0).astype(np.float32)
-    silhouette = tidy_silhouette(mask.mask, pose.joints2d_px[confidence > WELL_VISIBLE])
+    counted = rules.every_joint | inside_image(pose.joints2d_px, width, height)
+    confidence = np.where(counted, pose.joint_confidence, 0).astype(np.float32)
+    if rules.tidy:
+        silhouette = tidy_silhouette(mask.mask, pose.joints2d_px[confidence > WELL_VISIBLE])
+    else:
+        silhouette = mask.mask > MASK_THRESHOLD
     if not silhouette.any():
         return None
     joints2d_px = pose.joints2d_px.astype(np.float32)

@@ -19,6 +19,7 @@ from predict.detectors.detectron import (
 from predict.detectors.detectron_weights import WeightsFile
 from predict.detectors.mask_and_pose import MaskAndPoseDetector
 from predict.detectors.matching import MaskCandidate
+from predict.detectors.rules import OWN, DetectorRules
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
@@ -47,19 +48,20 @@ class FoundMasks(Found, Protocol):
 class PointRendDetector(MaskAndPoseDetector):
     """Finds the people in a photo; see `MaskAndPoseDetector`."""
 
-    def __init__(self, device: torch.device, checkpoints: Path) -> None:
+    def __init__(self, device: torch.device, checkpoints: Path, rules: DetectorRules = OWN) -> None:
         super().__init__(
             device,
             checkpoints,
             WEIGHTS,
             lambda weights: (rename_weights(weights), build_pointrend_config()),
             select_masks,
+            rules,
         )
 
 
-def select_masks(found: FoundMasks) -> list[MaskCandidate]:
+def select_masks(found: FoundMasks, rules: DetectorRules = OWN) -> list[MaskCandidate]:
     """The people among the objects that PointRend found."""
-    people = select_people(found)
+    people = select_people(found, rules.mask_score)
     masks, boxes, scores = (
         values[people].cpu().numpy()
         for values in (found.pred_masks, found.pred_boxes.tensor, found.scores)

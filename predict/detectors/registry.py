@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
+from predict.detectors.framed import FramedDetector
 from predict.detectors.interface import Detector
+from predict.detectors.rules import OWN, DetectorRules
 from utils.errors import InputError, Skipped
 from utils.paths import CHECKPOINTS
 
-BuildDetector = Callable[[torch.device, Path], Detector]
+BuildDetector = Callable[[torch.device, Path, DetectorRules], Detector]
 
 
 def _import_later(module: str, name: str) -> BuildDetector:
@@ -19,8 +21,8 @@ def _import_later(module: str, name: str) -> BuildDetector:
     Detectors bring in heavy libraries, and not all are installed.
     """
 
-    def build(device: torch.device, checkpoints: Path) -> Detector:
-        return getattr(importlib.import_module(module), name)(device, checkpoints)
+    def build(device: torch.device, checkpoints: Path, rules: DetectorRules) -> Detector:
+        return getattr(importlib.import_module(module), name)(device, checkpoints, rules)
 
     return build
 
@@ -33,13 +35,19 @@ DETECTORS: dict[str, BuildDetector] = {
 }
 
 
-def build_detector(name: str, device: torch.device, checkpoints: Path = CHECKPOINTS) -> Detector:
+def build_detector(
+    name: str,
+    device: torch.device,
+    checkpoints: Path = CHECKPOINTS,
+    rules: DetectorRules = OWN,
+) -> Detector:
     """The detector of that name, loaded.
 
     Args:
         name: as in `DETECTORS`.
         device: where its networks run, if they can.
         checkpoints: folder with the weights of those that need some.
+        rules: who counts as a person and what of them, and in which pixels it looks.
 
     Raises:
         InputError: there is no such detector, or its libraries or weights are missing.
@@ -49,11 +57,12 @@ def build_detector(name: str, device: torch.device, checkpoints: Path = CHECKPOI
             f"--silh_from {name}: there is no such detector; expected one of: "
             f"{', '.join(DETECTORS)}"
         )
-    return DETECTORS[name](device, checkpoints)
+    detector = DETECTORS[name](device, checkpoints, rules)
+    return detector if rules.frame_size is None else FramedDetector(detector, rules.frame_size)
 
 
 def available_detectors(
-    device: torch.device, checkpoints: Path = CHECKPOINTS
+    device: torch.device, checkpoints: Path = CHECKPOINTS, rules: DetectorRules = OWN
 ) -> dict[str, Detector | Skipped]:
     """Every detector by name: loaded, or in one line why it cannot be had on this machine.
 
@@ -62,7 +71,7 @@ def available_detectors(
     found: dict[str, Detector | Skipped] = {}
     for name in DETECTORS:
         try:
-            found[name] = build_detector(name, device, checkpoints)
+            found[name] = build_detector(name, device, checkpoints, rules)
         except InputError as error:
             found[name] = Skipped(name, str(error))
     return found

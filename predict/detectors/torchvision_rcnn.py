@@ -30,13 +30,13 @@ from torchvision.ops import FrozenBatchNorm2d
 from predict.detectors.interface import Detection
 from predict.detectors.masks import MASK_THRESHOLD
 from predict.detectors.matching import MaskCandidate, PoseCandidate, match_people
+from predict.detectors.rules import OWN, DetectorRules
 from utils.errors import InputError
 from utils.joints import COCO17
 
 MASK_WEIGHTS = MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1
 POSE_WEIGHTS = KeypointRCNN_ResNet50_FPN_Weights.COCO_V1
 PERSON = 1  # label in both networks
-MIN_SCORE = 0.5  # of being a person; matching drops what only one network believes in
 MAX_INSTANCES = 30  # in one photo: each has a mask of the photo's size
 # Keypoint R-CNN's scores are inputs of a softmax over places, not probabilities of being visible;
 # its authors' Detectron draws a joint from 2 on. Joints in plain sight score 5 to 17.
@@ -58,44 +58,52 @@ class MaskRcnnDetector:
     Args:
         device: where both networks run.
         checkpoints: folder that is looked into for the weights before torch's own.
+        rules: who counts as a person, and what of them.
 
     Raises:
         InputError: weights are neither there nor to be downloaded, or cannot be read.
     """
 
-    def __init__(self, device: torch.device, checkpoints: Path) -> None:
+    def __init__(self, device: torch.device, checkpoints: Path, rules: DetectorRules = OWN) -> None:
         # Both files are looked for before a network is built: a missing one is reported soon.
         mask_weights, pose_weights = (
             find_weights(weights, checkpoints) for weights in (MASK_WEIGHTS, POSE_WEIGHTS)
         )
-        self._mask_model = load_weights(build_mask_rcnn(), mask_weights).eval().to(device)
-        self._pose_model = load_weights(build_keypoint_rcnn(), pose_weights).eval().to(device)
-        self._device = device
+        mask_model, pose_model = (
+            build_mask_rcnn(rules.mask_score), build_keypoint_rcnn(rules.pose_score)
+        )  # fmt: skip
+        self._mask_model = load_weights(mask_model, mask_weights).eval().to(device)
+        self._pose_model = load_weights(pose_model, pose_weights).eval().to(device)
+        self._device, self._rules = device, rules
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """See `Detector.detect`."""
-        return detect_people(image, self._mask_model, self._pose_model, self._device)
+        return detect_people(image, self._mask_model, self._pose_model, self._device, self._rules)
 
 
 @torch.inference_mode()
 def detect_people(
-    image: np.ndarray, mask_model: RcnnModel, pose_model: RcnnModel, device: torch.device
+    image: np.ndarray,
+    mask_model: RcnnModel,
+    pose_model: RcnnModel,
+    device: torch.device,
+    rules: DetectorRules = OWN,
 ) -> list[Detection]:
     """Runs both networks and joins what they found; see `Detector.detect`."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
     pixels = pixels.permute(2, 0, 1).float() / 255  # (3, H, W)
-    return match_people(
-        select_masks(mask_model([pixels])[0]), select_poses(pose_model([pixels])[0])
-    )
+    masks = select_masks(mask_model([pixels])[0], rules)
+    return match_people(masks, select_poses(pose_model([pixels])[0], rules), rules)
 
 
-def select_masks(found: dict[str, Tensor]) -> list[MaskCandidate]:
+def select_masks(found: dict[str, Tensor], rules: DetectorRules = OWN) -> list[MaskCandidate]:
     """The people among the objects that Mask R-CNN found.
 
     Args:
         found: boxes (N, 4) pixels, labels (N,), scores (N,), masks (N, 1, H, W) in [0, 1].
+        rules: who counts as a person.
     """
-    people = _select_people(found)
+    people = _select_people(found, rules.mask_score)
     masks = (found["masks"][people, 0] > MASK_THRESHOLD).cpu().numpy()
     boxes, scores = (found[key][people].cpu().numpy() for key in ("boxes", "scores"))
     return [
@@ -104,7 +112,7 @@ def select_masks(found: dict[str, Tensor]) -> list[MaskCandidate]:
     ]
 
 
-def select_poses(found: dict[str, Tensor]) -> list[PoseCandidate]:
+def select_poses(found: dict[str, Tensor], rules: DetectorRules = OWN) -> list[PoseCandidate]:
     """The people that Keypoint R-CNN found.
 
     Its positions need no change: the centre of a heatmap's first cell is returned as half a cell,
@@ -113,8 +121,9 @@ def select_poses(found: dict[str, Tensor]) -> list[PoseCandidate]:
     Args:
         found: boxes (N, 4) pixels, labels (N,), scores (N,), keypoints (N, 17, 3) x and y in pixels
             and a 1, keypoints_scores (N, 17) logits.
+        rules: who counts as a person.
     """
-    people = _select_people(found)
+    people = _select_people(found, rules.pose_score)
     confidence = compute_confidence(found["keypoints_scores"][people]).cpu().numpy()
     joints2d_px = found["keypoints"][people, :, :2].cpu().numpy()
     boxes, scores = (found[key][people].cpu().numpy() for key in ("boxes", "scores"))
@@ -137,20 +146,20 @@ def compute_confidence(logits: Tensor) -> Tensor:
     return torch.where(logits > UNSEEN_LOGIT, torch.sigmoid(logits - SURE_LOGIT), 0.0)
 
 
-def _select_people(found: dict[str, Tensor]) -> Tensor:
-    return (found["labels"] == PERSON) & (found["scores"] >= MIN_SCORE)
+def _select_people(found: dict[str, Tensor], min_score: float) -> Tensor:
+    return (found["labels"] == PERSON) & (found["scores"] >= min_score)
 
 
-def build_mask_rcnn() -> nn.Module:
-    """Mask R-CNN for `MASK_WEIGHTS`, not loaded."""
+def build_mask_rcnn(min_score: float = OWN.mask_score) -> nn.Module:
+    """Mask R-CNN for `MASK_WEIGHTS`, not loaded, reporting what it believes from a score on."""
     return maskrcnn_resnet50_fpn_v2(
         weights=None, weights_backbone=None,
-        box_score_thresh=MIN_SCORE, box_detections_per_img=MAX_INSTANCES,
+        box_score_thresh=min_score, box_detections_per_img=MAX_INSTANCES,
     )  # fmt: skip
 
 
-def build_keypoint_rcnn() -> nn.Module:
-    """Keypoint R-CNN for `POSE_WEIGHTS`, not loaded."""
+def build_keypoint_rcnn(min_score: float = OWN.pose_score) -> nn.Module:
+    """Keypoint R-CNN for `POSE_WEIGHTS`, not loaded, reporting whom it believes from a score on."""
     # torchvision's own builder freezes the normalisation, with an epsilon of 0 as these weights
     # were trained with, only when it may load the weights itself.
     backbone = resnet_fpn_backbone(
@@ -158,7 +167,7 @@ def build_keypoint_rcnn() -> nn.Module:
     )
     return KeypointRCNN(
         backbone, num_classes=2, num_keypoints=len(COCO17),
-        box_score_thresh=MIN_SCORE, box_detections_per_img=MAX_INSTANCES,
+        box_score_thresh=min_score, box_detections_per_img=MAX_INSTANCES,
     )  # fmt: skip
 
 

@@ -119,6 +119,24 @@ def test_the_median_stands_below_the_mean():
     assert rows[at + 1][1].startswith(" 3.0 (")
 
 
+def test_the_iou_of_all_pixels_stands_below_the_mean_of_each_persons():
+    pixels = ((1.0, 2.0), (8.0, 8.0))  # of a small and of a large person
+    outcomes = [
+        _outcome(str(row), silhouette_iou=a / b, silhouette_intersection=a, silhouette_union=b)
+        for row, (a, b) in enumerate(pixels)
+    ] + [_outcome("nobody", "nobody found")]
+    summary = summarise({"one": outcomes}, [20.0] * 3, seed=0)
+    pooled = summary["sources"]["one"]["pooled"]["silhouette_iou"]
+    assert pooled["ratio"] == pytest.approx(9 / 10)
+    assert (pooled["low"], pooled["high"], pooled["count"]) == (0.5, 1.0, 2)
+    rows = [line.split("|")[1:3] for line in format_tables(summary).splitlines() if "|" in line]
+    labels = [label.strip() for label, _ in rows]
+    at = labels.index("silhouette IoU")
+    assert rows[at][1].startswith(" 0.750 (")
+    assert labels[at + 1] == "silhouette IoU, of all pixels"
+    assert rows[at + 1][1].startswith(" 0.900 (0.500 to 1.000)")
+
+
 def test_a_metric_that_one_source_lacks():
     """As with checkpoints of two bodies, or a detector that finds nobody."""
     outcomes = [_outcome(str(row), mpjpe=10.0, pve_t_sc=5.0) for row in range(3)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from metrics.bootstrap import bootstrap_means, bootstrap_medians
+from metrics.bootstrap import bootstrap_means, bootstrap_medians, bootstrap_ratios
 
 
 def test_two_samples_by_hand():
@@ -33,6 +33,16 @@ def test_it_agrees_with_scipy():
     found = bootstrap_means(values[:, None], resamples=20_000)
     assert found.low[0] == pytest.approx(expected.low, abs=0.03)
     assert found.high[0] == pytest.approx(expected.high, abs=0.03)
+
+
+def test_a_ratio_of_sums_by_hand():
+    # A small person seen by half and a large one seen wholly: 1 + 8 of 2 + 8 pixels; the mean of
+    # the two ratios would be 3 / 4. Of two draws the ends are twice the same person.
+    parts, wholes = np.array([[1.0], [8.0], [np.nan]]), np.array([[2.0], [8.0], [np.nan]])
+    found = bootstrap_ratios(parts, wholes)
+    assert found.estimate == pytest.approx([0.9])
+    assert (found.low, found.high) == (pytest.approx([0.5]), pytest.approx([1.0]))
+    assert found.count == [2]
 
 
 def test_nan_does_not_count():

@@ -81,6 +81,27 @@ def test_published_format_with_numpy_scalars(tmp_path, regressor, licensed_set):
     assert female.body_model.identity["gender"] == "female"
 
 
+def test_another_proxy_rule_can_be_asked_for(tmp_path, regressor, body_model):
+    torch.save(_ours(regressor, body_model), tmp_path / "own.tar")
+    torch.save(
+        _ours(regressor, body_model, options={"model": {"proxy": "published"}}),
+        tmp_path / "published.tar",
+    )
+    cpu = torch.device("cpu")
+    for name in ("own", "published"):
+        path = tmp_path / f"{name}.tar"
+        assert load_predictor(path, cpu).proxy_rule == name
+        for rule in ("own", "published"):
+            predictor = load_predictor(path, cpu, proxy=rule)
+            assert predictor.proxy_rule == predictor.regressor.proxy_rule == rule
+    network = random_network("feedback", body_model)
+    stored = _ours(network, body_model, options=stored_options("feedback"))
+    torch.save(stored, tmp_path / "feedback.tar")
+    assert load_predictor(tmp_path / "feedback.tar", cpu, proxy="own").proxy_rule == "own"
+    with pytest.raises(InputError, match=r"not as heatmaps; leave out --proxy published"):
+        load_predictor(tmp_path / "feedback.tar", cpu, proxy="published")
+
+
 @pytest.mark.parametrize("params_from", ["silhouettes", "joints"])
 def test_channels_of_a_published_checkpoint_are_seen_in_its_weights(params_from):
     mean = read_mean_parameters("open")

@@ -328,7 +328,7 @@ def narrow_networks():
 def _random_weights(config) -> dict[str, np.ndarray]:
     """A network's arrays by name, such that it believes every proposal to be a person."""
     torch.manual_seed(0)
-    weights = detectron.PersonNetwork(config, CPU).module.state_dict()
+    weights = detectron.PersonNetwork(config, CPU, 0.5).module.state_dict()
     weights["roi_heads.box_predictor.cls_score.bias"][0] = 10
     for name, values in weights.items():
         if name.endswith("norm.weight"):

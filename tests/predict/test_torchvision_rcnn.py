@@ -125,9 +125,9 @@ def test_the_real_networks_run(folder, monkeypatch):
         model.rpn._post_nms_top_n["testing"] = 40
     found = {}
 
-    def match(masks: list[MaskCandidate], poses: list[PoseCandidate]) -> list:
+    def match(masks: list[MaskCandidate], poses: list[PoseCandidate], rules) -> list:
         found.update(masks=masks, poses=poses)
-        return match_people(masks, poses)
+        return match_people(masks, poses, rules)
 
     monkeypatch.setattr(rcnn, "match_people", match)
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
@@ -213,7 +213,7 @@ def test_detectors_that_cannot_be_had_say_why(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "download_url_to_file", unavailable)
     monkeypatch.setattr(
         registry, "DETECTORS",
-        {"fake": lambda device, checkpoints: "a detector", "maskrcnn": DETECTORS["maskrcnn"]},
+        {"fake": lambda *_: "a detector", "maskrcnn": DETECTORS["maskrcnn"]},
     )  # fmt: skip
     found = available_detectors(CPU, tmp_path)
     assert found["fake"] == "a detector"

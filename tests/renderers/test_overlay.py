@@ -15,11 +15,13 @@ from renderers.overlay import (
     RIGHT_COLOUR,
     TPOSE_BACKGROUND,
     TPOSE_SIZE,
+    VERTEX_COLOUR,
     BodyRenderer,
     Window,
     draw_body,
     draw_proxy,
     draw_tpose,
+    draw_vertices,
     find_window,
 )
 from utils.errors import InputError
@@ -189,6 +191,19 @@ def test_proxy_shows_silhouette_joints_and_crop():
     # The crop spans 20 to 140 across and 50 to 170 down.
     frame = picture.min(axis=2) > 120  # smoothed white on grey
     np.testing.assert_array_equal(np.flatnonzero(frame[100:110].all(axis=0)), [19, 20, 139, 140])
+
+
+def test_vertices_are_scattered_where_the_camera_sees_them():
+    photo = np.full((60, 80, 3), 50, np.uint8)
+    cam_k = np.array([[100.0, 0, 40], [0, 100, 30], [0, 0, 1]], np.float32)
+    # 100 px a metre at 1 m: (40 + 20, 30 - 10), twice as far (40 + 10, 30 - 5), and out of sight.
+    vertices = np.array([[0.2, -0.1, 1], [0.2, -0.1, 2], [5, 0, 1]], np.float32)
+    picture = draw_vertices(photo, vertices, cam_k)
+    assert (photo == 50).all()
+    drawn = (picture != 50).any(axis=2)
+    assert np.argwhere(drawn).tolist() == [[20, 60], [25, 50]]
+    np.testing.assert_array_equal(picture[20, 60], VERTEX_COLOUR)
+    assert not (draw_vertices(photo, vertices + np.float32([90, 0, 0]), cam_k) != 50).any()
 
 
 def test_a_proxy_that_is_its_own_crop_has_no_frame():

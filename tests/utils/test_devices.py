@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from utils.devices import network_dtype
+from utils.devices import name_device, network_dtype
+from utils.errors import InputError
 
 CPU = torch.device("cpu")
 
@@ -27,3 +28,13 @@ def test_this_processor_can_be_asked():
 def test_what_is_asked_for_is_taken():
     assert network_dtype("bf16", CPU) == torch.bfloat16
     assert network_dtype("fp32", CPU) == torch.float32
+
+
+def test_gpu_n_is_device_cuda_n():
+    assert name_device("auto", 0) == "cuda:0"
+    assert name_device("auto", 3) == "cuda:3"
+    assert name_device("cuda:1", None) == "cuda:1"
+    with pytest.raises(InputError, match="--gpu 0 and --device cpu both name a device"):
+        name_device("cpu", 0)
+    with pytest.raises(InputError, match="--gpu is -1; expected 0 or more"):
+        name_device("auto", -1)

@@ -17,7 +17,7 @@ def test_png_round_trip_is_rgb(tmp_path):
     assert np.array_equal(read_image(tmp_path / "red.png"), image)
 
 
-@pytest.mark.parametrize("suffix", ["png", "JPG", "jpeg", "bmp", "WebP", "tif"])
+@pytest.mark.parametrize("suffix", ["png", "JPG", "JPEG", "jpeg", "bmp", "WebP", "tif"])
 def test_every_format_and_case_is_found_and_read(tmp_path, suffix):
     image = np.full((8, 8, 3), 90, np.uint8)
     write_image(tmp_path / f"a.{suffix.lower()}", image)
