@@ -18,6 +18,12 @@ Exit status: 0 done, 2 wrong use, 130 stopped.
 """
 
 import sys
+
+from utils.signals import end_on_signals
+
+if __name__ == "__main__":
+    end_on_signals()  # before the imports that take time
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal

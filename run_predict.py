@@ -19,6 +19,12 @@ Exit status: 0 all done, 1 none done, 2 wrong use, 3 some photos were skipped, 1
 """
 
 import sys
+
+from utils.signals import end_on_signals
+
+if __name__ == "__main__":
+    end_on_signals()  # before the imports that take time
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal

@@ -6,6 +6,12 @@ command line, for example `--training.batch-size 64`; `--help` lists them all. O
 """
 
 import sys
+
+from utils.signals import end_on_signals
+
+if __name__ == "__main__":
+    end_on_signals()  # before the imports that take time
+
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path

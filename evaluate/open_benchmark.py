@@ -8,6 +8,7 @@ and the same code on the same machine makes the same files.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -29,10 +30,15 @@ from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from synthesis.variation import Variation, draw_variation
 from utils.errors import InputError
+from utils.files import check_writable, write_whole
 from utils.paths import OPEN_POSES_VAL
+from utils.signals import end_with_parent, started_processes_ignore_ctrl_c
 
 VERSION = 1  # to be raised when the pictures change: older folders are then made anew
 MANIFEST = "manifest.json"
+_MANIFEST_KEYS = {"version", "seed", "betas_std", "picture", "body_hash", "poses_hash"}
+_MAX_MANIFEST_BYTES = 100_000
+_OURS = re.compile(rf"person_\d{{4}}(\.jpg|{re.escape(TRUTH_ENDING)})")  # the files made here
 MAX_PEOPLE = 1000  # more would repeat poses often
 SYNTHESIS_BATCH = 50  # people synthesised together, so that numbers do not depend on options
 
@@ -86,13 +92,16 @@ def in_processes(make: Callable, items: Sequence, workers: int) -> Iterator:
         yield from map(make, items)
         return
     # Spawned, not forked: torch's threads do not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(make, items)
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
+        with started_processes_ignore_ctrl_c():
+            made = pool.map(make, items)
+        yield from made
 
 
 def count_missing(folder: Path, options: BenchmarkOptions) -> int:
-    """How many people `build_benchmark` would have to make."""
-    if read_manifest(folder) != make_manifest(options):
+    """How many people `build_benchmark` would have to make; InputError where it would refuse."""
+    if _read_own_manifest(folder) != make_manifest(options):
         return options.count
     photos = (folder / f"person_{index:04d}.jpg" for index in range(options.count))
     return sum(not _is_whole(photo) for photo in photos)
@@ -119,31 +128,45 @@ def _describe_picture(picture: PictureOptions) -> dict[str, Any]:
 
 
 def _prepare_folder(folder: Path, manifest: dict[str, Any]) -> None:
-    found = read_manifest(folder)
+    found = _read_own_manifest(folder)
     if found == manifest:
         return
+    check_writable(folder)
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name):
+            path.unlink()
+    write_manifest(folder, manifest)
+
+
+def _read_own_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest; None where the folder is empty or not there, InputError where it is another."""
+    found = read_manifest(folder)
     if found is None and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder} holds other files than a benchmark; choose another folder")
-    for ending in (".jpg", TRUTH_ENDING):
-        for path in folder.glob(f"person_????*{ending}"):
-            path.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_manifest(folder, manifest)
+    return found
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Says in the folder what its files are made from."""
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    write_whole(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """What the folder's files were made from; None where nothing says so."""
+    """What the folder's files were made from; None where no manifest of ours says so.
+
+    Raises:
+        InputError: there is a file of that name that cannot be read.
+    """
+    path = folder / MANIFEST
     try:
-        return json.loads((folder / MANIFEST).read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / MANIFEST} cannot be read; delete {folder}") from error
+        with path.open("rb") as file:
+            content = json.loads(file.read(_MAX_MANIFEST_BYTES))
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        return None  # whatever it is, it is not ours
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    ours = isinstance(content, dict) and content.keys() >= _MANIFEST_KEYS
+    return content if ours else None
 
 
 def _is_whole(photo: Path) -> bool:

@@ -1,6 +1,7 @@
 """From predicted people to results: pictures, files and the lines that are printed."""
 
 import io
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from metrics.measurements import Measurements, measure
 from predict.people import Person, Photo, attempt
 from predict.truth_errors import TruthComparer
 from renderers.overlay import BodyRenderer, draw_body, draw_proxy, draw_tpose, draw_vertices
+from utils.command_line import escape_controls
 from utils.errors import InputError, Skipped
 from utils.files import check_writable, write_whole
 from utils.images import write_image
@@ -78,7 +80,7 @@ def make_output_folder(output: Path, source: Path) -> None:
             the pictures written would be taken for photos the next time.
     """
     folder = source if source.is_dir() else source.parent
-    if output.resolve() == folder.resolve():
+    if os.path.realpath(output) == os.path.realpath(folder):  # of a loop of links too
         raise InputError(f"--output {output} is where the images are; choose another folder")
     check_writable(output)
 
@@ -291,12 +293,12 @@ class Report:
         """Adds the result of a photo; returns its lines."""
         if isinstance(result, Skipped):
             self._skipped.append(result.reason)
-            return f"skipped {result.reason}"
+            return escape_controls(f"skipped {result.reason}")
         self._done += 1
         lines = []
         people = zip(result.measurements, result.silhouette_ious, strict=True)
         for number, (measurements, iou) in enumerate(people, start=1):
-            who = f"{result.name}{f', person {number}' if self._numbered else ''}"
+            who = f"{escape_controls(result.name)}{f', person {number}' if self._numbered else ''}"
             lines.append(f"{who}: {measurements}, silhouette IoU {iou:.2f}")
         self._ious += result.silhouette_ious
         if result.errors is not None:
@@ -319,7 +321,7 @@ class Report:
             )
         if self._skipped:
             lines.append(f"{self.skipped} skipped:")
-            lines.extend(f"    {reason}" for reason in self._skipped)
+            lines.extend(f"    {escape_controls(reason)}" for reason in self._skipped)
         if self.done:
             lines.append(f"results are in {output}")
         return "\n".join(lines)

@@ -36,7 +36,7 @@ from tools.pose_tools import round_poses
 from utils.cameras import points_to_crops
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
-from utils.files import check_writable, lock_folder, write_npz
+from utils.files import LOCK, check_writable, lock_folder, write_npz
 from utils.paths import DATA, OPEN_POSES_TRAIN
 from utils.readers import read_npz
 from utils.rotations import rotmat_to_axis_angle
@@ -97,6 +97,8 @@ def check_parts(folder: Path, options: Options) -> None:
     }
     found = read_manifest(folder)
     if found is None:
+        if any(path.name != LOCK for path in folder.iterdir()):
+            raise InputError(f"{folder} holds other files than parts; choose another --output")
         write_manifest(folder, made_from)
     elif found != made_from:
         changed = [name for name in made_from if found.get(name) != made_from[name]]

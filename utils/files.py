@@ -11,6 +11,9 @@ from typing import IO
 import numpy as np
 
 from utils.errors import InputError
+from utils.signals import finishing
+
+LOCK = ".lock"  # a file in the folders that one run at a time writes into
 
 
 def write_whole(path: Path, content: bytes | Callable[[IO[bytes]], None], hint: str = "") -> None:
@@ -27,16 +30,20 @@ def write_whole(path: Path, content: bytes | Callable[[IO[bytes]], None], hint: 
     # A short name: that of the file may be as long as names can be.
     unfinished = path.with_name(f".{os.getpid()}_{threading.get_ident()}.unfinished")
     try:
-        with unfinished.open("wb") as file:
-            content(file) if callable(content) else file.write(content)
-        unfinished.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
+        with finishing():
+            # What a killed process of this number left; made anew, so that no link is followed.
             unfinished.unlink(missing_ok=True)
+            with unfinished.open("xb") as file:
+                content(file) if callable(content) else file.write(content)
+            unfinished.replace(path)
+    except OSError as error:
         raise InputError(
             f"cannot write {path}: {error.strerror or error}; check the folder and the space on "
             f"its disk{hint}"
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def round_to_steps(values: np.ndarray, step: float, dtype: type = np.float32) -> np.ndarray:
@@ -66,9 +73,19 @@ def lock_folder(folder: Path) -> IO:
     is locked.
 
     Raises:
-        InputError: another program has the folder.
+        InputError: another program has the folder, or its lock cannot be opened.
     """
-    file = (folder / ".lock").open("w")
+    path = folder / LOCK
+    # What is in the file stays, and a link is not followed: it may lead to a file of the user's.
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        file = os.fdopen(os.open(path, flags, 0o666), "rb+", buffering=0)
+    except (OSError, ValueError) as error:
+        reason = "it is a link" if path.is_symlink() else getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot lock {folder} by its file {path.name}: {reason}; remove that file, or choose "
+            "another folder with --output"
+        ) from error
     try:
         import fcntl
 

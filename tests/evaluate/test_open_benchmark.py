@@ -23,6 +23,7 @@ from synthesis.options import AugmentationOptions
 from tests.evaluation_sets import upright_pose
 from utils.errors import InputError
 from utils.images import read_image
+from utils.signals import end_with_parent
 
 
 @pytest.fixture
@@ -92,8 +93,9 @@ def test_processes_make_the_same_people(tmp_path, two, monkeypatch):
     sent = []
 
     class Pool(ThreadPoolExecutor):
-        def __init__(self, workers, mp_context):
+        def __init__(self, workers, mp_context, initializer):
             assert mp_context.get_start_method() == "spawn"
+            assert initializer is end_with_parent
             super().__init__(workers)
 
         def map(self, function, *iterables):
@@ -115,9 +117,30 @@ def test_what_it_refuses(tmp_path, two):
     with pytest.raises(InputError, match="holds other files than a benchmark"):
         build_benchmark(tmp_path, two)
     assert (tmp_path / "holiday.jpg").exists()
-    (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be read"):
-        count_missing(tmp_path, two)
+
+
+@pytest.mark.parametrize("manifest", ["{", '{"name": "my web page"}', "[" * 10_000, "7"])
+def test_files_of_others_are_left_alone(tmp_path, two, manifest):
+    """Their own manifest.json makes no folder of photos a benchmark."""
+    names = ("person_0000.jpg", "person_2024_holiday.jpg", "person_0001_truth.npz")
+    for name in names:
+        (tmp_path / name).write_text("the user's")
+    (tmp_path / "manifest.json").write_text(manifest)
+    for refused in (build_benchmark, count_missing):
+        with pytest.raises(InputError, match="holds other files than a benchmark"):
+            refused(tmp_path, two)
+    assert _contents(tmp_path) == {
+        **dict.fromkeys(names, b"the user's"), "manifest.json": manifest.encode()
+    }  # fmt: skip
+
+
+def test_files_of_others_in_a_benchmark_survive_it(tmp_path, two):
+    build_benchmark(tmp_path, two)
+    theirs = ("person_2024_holiday.jpg", "person_0000_truth.npz.bak", "my_person_0000.jpg")
+    for name in theirs:
+        (tmp_path / name).write_text("the user's")
+    build_benchmark(tmp_path, replace(two, seed=1))
+    assert _contents(tmp_path).items() >= dict.fromkeys(theirs, b"the user's").items()
 
 
 def test_the_manifest_names_what_pictures_depend_on(two):

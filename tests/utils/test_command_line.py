@@ -1,13 +1,18 @@
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from utils.command_line import (
     BROKEN_PIPE,
+    NO_OUTPUT,
     STOPPED,
     WRONG_USE,
+    escape_controls,
     find_given,
     parse_options,
     run_script,
@@ -77,6 +82,66 @@ def test_help_ends_well(monkeypatch, capsys):
         _parse(monkeypatch, "--help")
     assert end.value.code == 0
     assert "Does something." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [("--renderer", ""), ("--renderer=",)])
+def test_empty_values_are_refused(monkeypatch, arguments):
+    with pytest.raises(InputError, match="--renderer has an empty value"):
+        _parse(monkeypatch, *arguments)
+
+
+def test_help_in_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "5")
+    with pytest.raises(SystemExit):
+        _parse(monkeypatch, "--help")
+    assert "--batch-size INT" in capsys.readouterr().out
+    assert os.environ["COLUMNS"] == "5"
+
+
+def test_control_characters_are_spelt_out():
+    assert escape_controls("a\x1b[2Jb\nc\x7f\x9b.png") == r"a\x1b[2Jb\nc\x7f\x9b.png"
+    assert escape_controls("Grüße 你好 \udce9.png") == "Grüße 你好 \udce9.png"
+
+
+_PRINTS = """
+import sys
+from utils.command_line import run_script
+sys.exit(run_script(lambda: print("hello")))
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written(unbuffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        run = partial(subprocess.run, [sys.executable, "-c", _PRINTS], cwd=ROOT, env=environment)
+        told = run(stdout=full, stderr=subprocess.PIPE, text=True)
+        silent = run(stdout=full, stderr=full)
+    assert told.returncode == silent.returncode == NO_OUTPUT
+    assert told.stderr == "-c: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")
+def test_streams_that_are_closed(tmp_path):
+    """A file that is opened then must not get what is printed."""
+    file = tmp_path / "results.txt"
+    code = (
+        "import sys; from utils.command_line import run_script\n"
+        f"sys.exit(run_script(lambda: print('hello', file=open({str(file)!r}, 'w')) or print('x')))"
+    )
+    command = f'"{sys.executable}" -c "$CODE" <&- >&- 2>&-'
+    environment = {**os.environ, "CODE": code}
+    assert subprocess.run(command, shell=True, cwd=ROOT, env=environment).returncode == 0
+    assert file.read_text() == "hello\n"
+
+
+def test_files_and_memory_that_fail_are_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run_something.py"])
+    assert run_script(Path("/no/such/file").read_bytes) == WRONG_USE
+    assert capsys.readouterr().err == "run_something.py: /no/such/file: No such file or directory\n"
+    assert run_script(lambda: _raise(MemoryError())) == WRONG_USE
+    assert "not enough memory" in capsys.readouterr().err
 
 
 def _raise(error: BaseException) -> int:

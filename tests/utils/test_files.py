@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -57,6 +58,34 @@ def test_a_folder_is_one_programs_at_a_time(tmp_path):
         lock_folder(tmp_path)
     first.close()
     lock_folder(tmp_path).close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and their flags are POSIX's")
+def test_a_lock_empties_no_file_of_the_users(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (folder / ".lock").symlink_to(tmp_path / "thesis.txt")
+    with pytest.raises(InputError, match=r"cannot lock .* it is a link; remove that file"):
+        lock_folder(folder)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    (folder / ".lock").unlink()
+    (folder / ".lock").write_text("notes")
+    lock_folder(folder).close()
+    assert (folder / ".lock").read_text() == "notes"
+    (folder / ".lock").unlink()
+    (folder / ".lock").mkdir()
+    with pytest.raises(InputError, match=r"cannot lock .* Is a directory"):
+        lock_folder(folder)
+
+
+def test_an_unfinished_file_follows_no_link(tmp_path):
+    (tmp_path / "other.txt").write_text("kept")
+    name = f".{os.getpid()}_{threading.get_ident()}.unfinished"
+    (tmp_path / name).symlink_to(tmp_path / "other.txt")
+    write_whole(tmp_path / "a.bin", b"new")
+    assert (tmp_path / "other.txt").read_text() == "kept"
+    assert sorted(os.listdir(tmp_path)) == ["a.bin", "other.txt"]
 
 
 def test_folders_that_cannot_be_written(tmp_path, monkeypatch):
