@@ -12,10 +12,10 @@ from models.body_model import BodyModel
 from models.decoder import BodyParameters
 from models.networks import Network
 from synthesis.synthesiser import SyntheticBatch
-from utils.devices import autocast
 from utils.errors import InputError
 from utils.processes import Ranks
 from utils.proxy import Observation
+from utils.tensors import autocast
 
 # The best epoch has the lowest sum of these, in millimetres.
 SELECTION_METRICS = ("pve_pa", "mpjpe_pa")
