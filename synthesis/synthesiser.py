@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kernels.distances import signed_distances
 from models.body_model import BodyModel
 from models.decoder import describe_body
 from renderers.nmr_renderer import NmrRenderer
@@ -38,7 +39,6 @@ from utils.cameras import (
     project_perspective,
     square_crops,
 )
-from utils.distances import signed_distances
 from utils.joints import COCO17_IN_90
 from utils.proxy import Observation, inside_image
 from utils.rotations import pose_to_rotmats
