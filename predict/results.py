@@ -14,7 +14,8 @@ import trimesh
 from metrics.measurements import Measurements, measure
 from predict.people import Person, Photo, attempt
 from predict.truth_errors import TruthComparer
-from renderers.overlay import BodyRenderer, draw_body, draw_proxy, draw_tpose
+from renderers.overlay import draw_body, draw_proxy, draw_tpose
+from renderers.shading import BodyRenderer
 from utils.errors import InputError, Skipped
 from utils.files import check_writable, write_whole
 from utils.images import write_image
@@ -94,7 +95,7 @@ def draw_photos(
     Args:
         predicted: photos with their images.
         faces: (F, 3) of the body.
-        renderer: a backend of `renderers.overlay.BodyRenderer`.
+        renderer: a backend of `renderers.shading.BodyRenderer`.
 
     Raises:
         InputError: the renderer that was asked for does not work here.
