@@ -33,6 +33,7 @@ from utils.cameras import (
     CROP_SCALE,
     boxes_of_bodies,
     crop_intrinsics,
+    inside_image,
     perspective_intrinsics,
     pixels_to_norm,
     points_to_crops,
@@ -40,7 +41,7 @@ from utils.cameras import (
     square_crops,
 )
 from utils.joints import COCO17_IN_90
-from utils.proxy import Observation, inside_image
+from utils.proxy import Observation
 from utils.rotations import pose_to_rotmats
 from utils.tensors import constant, pick
 
@@ -131,7 +132,7 @@ class Synthesiser(nn.Module):
         cam_k = crop_intrinsics(self.cam_k, framing.crops, self.image_size)
         joints3d_cam = pick(body.joints3d, COCO17_IN_90) + cam_t[:, None]
         joints2d_px = project_perspective(joints3d_cam, cam_k)
-        visibility = inside_image(joints2d_px, self.image_size)
+        visibility = inside_image(joints2d_px, self.image_size, self.image_size)
         visibility &= _inside(joints2d_px, framing.frame)
         parts = self.rasteriser.part_segmentation(rendered_cam, cam_k)  # (B, S, S) uint8
         if variation.truncation is not None:
