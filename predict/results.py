@@ -1,6 +1,5 @@
 """From predicted people to results: pictures, files and the lines that are printed."""
 
-import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from predict.truth_errors import TruthComparer
 from renderers.overlay import draw_body, draw_proxy, draw_tpose
 from renderers.shading import BodyRenderer
 from utils.errors import InputError, Skipped
-from utils.files import check_writable, write_whole
+from utils.files import check_writable, write_npz, write_whole
 from utils.images import write_image
 from utils.joints import BODY_MODEL_JOINTS, COCO17
 
@@ -217,18 +216,16 @@ class ResultWriter:
 
 def save_person(path: Path, person: Person) -> None:
     """Writes everything that is known about a person to an npz file."""
-    content = io.BytesIO()
-    # Not compressed: the numbers are floats, which would shrink by a tenth and take thrice as long.
-    np.savez(
-        content,
+    arrays = {
         **person.arrays,
-        joint_names=np.array(BODY_MODEL_JOINTS),
-        detected_joints2d_px=person.detection.joints2d_px,
-        detected_joint_confidence=person.detection.joint_confidence,
-        detected_joint_names=np.array(COCO17),
-        detected_box=person.detection.box,
-    )
-    write_whole(path, content.getvalue())
+        "joint_names": np.array(BODY_MODEL_JOINTS),
+        "detected_joints2d_px": person.detection.joints2d_px,
+        "detected_joint_confidence": person.detection.joint_confidence,
+        "detected_joint_names": np.array(COCO17),
+        "detected_box": person.detection.box,
+    }
+    # Not compressed: the numbers are floats, which would shrink by a tenth and take thrice as long.
+    write_npz(path, arrays, compress=False)
 
 
 def save_meshes(stem: Path, arrays: dict[str, np.ndarray], faces: np.ndarray) -> None:
