@@ -23,8 +23,9 @@ from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser
 from train.trainer import Trainer, TrainingOptions
 from utils.command_line import parse_options, run_script
-from utils.devices import Precision, autocast, choose_device, network_dtype
+from utils.devices import Precision, choose_device, network_dtype
 from utils.paths import OPEN_POSES_VAL
+from utils.tensors import autocast
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from data.frames import Frame
 from evaluate.evaluator import Evaluator, Outcome, Prediction
 from evaluate.report import Results, find_worst
 from evaluate.sources import Sources
-from renderers.overlay import BodyRenderer, draw_body, draw_proxy, draw_tpose
+from renderers.overlay import draw_body, draw_proxy, draw_tpose
+from renderers.shading import BodyRenderer
 from utils.cameras import crop_intrinsics
 from utils.images import write_image
 from utils.proxy import REFERENCE_SIZE, Observation

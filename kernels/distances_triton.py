@@ -9,7 +9,7 @@ _OPTIONS = {"BLOCK": 256, "num_warps": 4}
 
 
 def limited_distances(targets: Tensor, reach: int) -> Tensor:
-    """See `utils.distances.limited_distances_anywhere`, whose numbers these are."""
+    """See `kernels.distances.limited_distances_anywhere`, whose numbers these are."""
     targets = targets.contiguous()
     batch, height, width = targets.shape
     along_y = torch.empty(targets.shape, dtype=torch.int16, device=targets.device)

@@ -1,8 +1,62 @@
 """Posing vertices on the CPU without gradients, from the few numbers that are not zero."""
 
 import numpy as np
+import scipy.sparse
+import torch
+from torch import Tensor
 
 from kernels.numba_support import compiled
+from kernels.threads import in_threads
+
+MAX_DENSITY = 0.1  # share of a matrix that may be set for a sparse product to be the faster one
+
+Sparse = tuple[np.ndarray, ...]  # rows, starts, columns and values as `correct` takes them
+
+
+def make_sparse(matrix: Tensor) -> Sparse | None:
+    """The transpose of a matrix (P, 3 V) for `pose_vertices`, if hardly any of it is set."""
+    if matrix.count_nonzero() > MAX_DENSITY * matrix.numel():
+        return None
+    transposed = scipy.sparse.csr_matrix(matrix.T.cpu().numpy())
+    rows = np.flatnonzero(np.diff(transposed.indptr)).astype(np.int32)
+    starts = np.append(transposed.indptr[rows], transposed.indptr[-1])
+    return rows, starts, transposed.indices, transposed.data
+
+
+def pose_vertices(
+    tpose: Tensor,
+    pose_feature: Tensor,
+    posedirs: Sparse | None,
+    affine: Tensor,
+    bones: Tensor,
+    bone_weights: Tensor,
+) -> Tensor:
+    """Corrects vertices for the pose and moves them by their bones.
+
+    Args:
+        tpose: (B, 3 V) float32 metres, in the T-pose, x of all vertices first.
+        pose_feature: (B, P) float32.
+        posedirs: of `make_sparse`; None where the vertices are corrected already.
+        affine: (B, K, 3, 4) float32, what moves each bone.
+        bones: (V, M), the bones of each vertex.
+        bone_weights: (V, M) float32.
+
+    Returns:
+        (B, 3, V) metres.
+    """
+    corrected = tpose if posedirs is None else tpose.clone()
+    vertices = torch.empty_like(corrected).unflatten(1, (3, -1))
+    rows, source = corrected.numpy(), corrected.view_as(vertices).numpy()
+    target, features, transforms = vertices.numpy(), pose_feature.numpy(), affine.flatten(2).numpy()
+    skinned_by = bones.numpy(), bone_weights.numpy()
+
+    def pose_piece(piece: slice) -> None:
+        if posedirs is not None:
+            correct(rows[piece], features[piece], *posedirs)
+        skin(source[piece], transforms[piece], *skinned_by, target[piece])
+
+    in_threads(pose_piece, len(vertices))
+    return vertices
 
 
 @compiled

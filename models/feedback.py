@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kernels.distances import DISTANCE_LIMIT, signed_distances
 from models.body_model import BodyModel, BodyOutput, MeanParameters
 from models.decoder import (
     PARAMETER_DIMS,
@@ -24,12 +25,10 @@ from models.decoder import (
     decode_parameters,
 )
 from utils.cameras import pixels_to_norm, project_weak_perspective
-from utils.devices import autocast
-from utils.distances import DISTANCE_LIMIT, signed_distances
 from utils.joints import COCO17, COCO17_IN_90
 from utils.options import Count, OneOrMore, Range
 from utils.proxy import Observation
-from utils.tensors import pick
+from utils.tensors import autocast, pick
 
 READING_SIZE = 64  # px, side at which the convolutions read the silhouette's distances
 READING_CHANNELS = (16, 32, 64, 128)  # of the convolutions, each of which halves the picture

@@ -17,8 +17,8 @@ from models.decoder import (
     build_initial_estimate,
     decode_parameters,
 )
-from utils.devices import autocast
 from utils.proxy import PROXY_CHANNELS, Observation, ProxyRule
+from utils.tensors import autocast
 
 IEF_ITERATIONS = 3
 

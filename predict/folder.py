@@ -110,7 +110,7 @@ class FolderPredictor:
         writer: writes the results.
         everyone: whether all people in a photo are predicted, else the most prominent one.
         visuals: whether pictures are drawn.
-        renderer: a backend of `renderers.overlay.BodyRenderer`.
+        renderer: a backend of `renderers.shading.BodyRenderer`.
         scatter: whether one more picture shows the vertices as points.
     """
 

@@ -1,6 +1,5 @@
 """From predicted people to results: pictures, files and the lines that are printed."""
 
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,10 +14,11 @@ import trimesh
 from metrics.measurements import Measurements, measure
 from predict.people import Person, Photo, attempt
 from predict.truth_errors import TruthComparer
-from renderers.overlay import BodyRenderer, draw_body, draw_proxy, draw_tpose, draw_vertices
+from renderers.overlay import draw_body, draw_proxy, draw_tpose, draw_vertices
+from renderers.shading import BodyRenderer
 from utils.command_line import escape_controls
 from utils.errors import InputError, Skipped
-from utils.files import check_writable, write_whole
+from utils.files import check_writable, write_npz, write_whole
 from utils.images import write_image
 from utils.joints import BODY_MODEL_JOINTS, COCO17
 
@@ -96,7 +96,7 @@ def draw_photos(
     Args:
         predicted: photos with their images.
         faces: (F, 3) of the body.
-        renderer: a backend of `renderers.overlay.BodyRenderer`.
+        renderer: a backend of `renderers.shading.BodyRenderer`.
         scatter: whether one more picture shows the vertices as points.
 
     Raises:
@@ -226,18 +226,16 @@ class ResultWriter:
 
 def save_person(path: Path, person: Person) -> None:
     """Writes everything that is known about a person to an npz file."""
-    content = io.BytesIO()
-    # Not compressed: the numbers are floats, which would shrink by a tenth and take thrice as long.
-    np.savez(
-        content,
+    arrays = {
         **person.arrays,
-        joint_names=np.array(BODY_MODEL_JOINTS),
-        detected_joints2d_px=person.detection.joints2d_px,
-        detected_joint_confidence=person.detection.joint_confidence,
-        detected_joint_names=np.array(COCO17),
-        detected_box=person.detection.box,
-    )
-    write_whole(path, content.getvalue())
+        "joint_names": np.array(BODY_MODEL_JOINTS),
+        "detected_joints2d_px": person.detection.joints2d_px,
+        "detected_joint_confidence": person.detection.joint_confidence,
+        "detected_joint_names": np.array(COCO17),
+        "detected_box": person.detection.box,
+    }
+    # Not compressed: the numbers are floats, which would shrink by a tenth and take thrice as long.
+    write_npz(path, arrays, compress=False)
 
 
 def save_meshes(stem: Path, arrays: dict[str, np.ndarray], faces: np.ndarray) -> None:

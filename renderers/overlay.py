@@ -1,27 +1,15 @@
-"""Pictures on photos: bodies, and what a network saw of them, silhouette and joints.
+"""Pictures on photos: bodies, and what a network saw of them, silhouette and joints."""
 
-Bodies are drawn by pyrender where a GL context can be had, else by our own shading. Both draw the
-same mesh through the same pinhole camera into the same window of the photo, so that they differ in
-light alone.
-"""
-
-import logging
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 
-from renderers.pyrender_backend import PyrenderBackend
-from renderers.shading import MAX_RENDER_SIDE, Lighting, render_mesh
+from renderers.shading import MAX_RENDER_SIDE, BodyRenderer
 from utils.cameras import project_perspective
-from utils.errors import InputError
 from utils.joints import COCO17, COCO17_LIMB_INDICES
 
-log = logging.getLogger(__name__)
-
-BODY_COLOUR = (0.70, 0.80, 0.92)  # RGB in [0, 1]
-BACKENDS = ("auto", "pyrender", "own")
 WINDOW_MARGIN = 4  # px around the body
 PIXELS_PER_DOT = 500  # px of the body for each px of a vertex's dot
 
@@ -41,115 +29,6 @@ CROP_COLOUR = (255, 255, 255)
 OUTLINE_COLOUR = (20, 20, 20)
 SILHOUETTE_OPACITY = 0.45
 SUBPIXEL_BITS = 4  # cv2 draws at 1/16 px
-
-
-class Backend(Protocol):
-    """Draws one mesh on nothing."""
-
-    def render(
-        self, vertices_cam: np.ndarray, cam_k: np.ndarray, size: int, colours: np.ndarray
-    ) -> np.ndarray:
-        """Renders a square picture.
-
-        Args:
-            vertices_cam: (V, 3) metres, camera frame (x right, y down, z away).
-            cam_k: (3, 3) intrinsics, pixels of the picture.
-            size: side of the picture, pixels.
-            colours: (V, 3) RGB in [0, 1].
-
-        Returns:
-            (size, size, 4) float32 RGBA in [0, 1], colour multiplied by alpha.
-        """
-        ...
-
-
-class OwnBackend:
-    """Our rasteriser with simple shading; runs anywhere.
-
-    Args:
-        faces: (F, 3) ints.
-        lighting: the lights.
-    """
-
-    def __init__(self, faces: np.ndarray, lighting: Lighting) -> None:
-        self._faces = torch.from_numpy(np.asarray(faces, dtype=np.int64))
-        self._lighting = lighting
-
-    def render(
-        self, vertices_cam: np.ndarray, cam_k: np.ndarray, size: int, colours: np.ndarray
-    ) -> np.ndarray:
-        """See `Backend.render`."""
-        vertices, intrinsics, colours = (
-            torch.tensor(array, dtype=torch.float32) for array in (vertices_cam, cam_k, colours)
-        )
-        picture = render_mesh(vertices, self._faces, intrinsics, size, colours, self._lighting)
-        return picture.numpy()
-
-
-class BodyRenderer:
-    """Draws bodies of one topology; falls back to our own rendering whenever GL fails.
-
-    Args:
-        faces: (F, 3) ints.
-        backend: "auto" (pyrender if it works here, else our own), "pyrender" or "own".
-        lighting: None for the default.
-
-    Raises:
-        InputError: another name of a backend, or "pyrender" was asked for and does not work.
-    """
-
-    def __init__(
-        self, faces: np.ndarray, backend: str = "auto", lighting: Lighting | None = None
-    ) -> None:
-        if backend not in BACKENDS:
-            raise InputError(f"unknown renderer {backend!r}; expected one of {', '.join(BACKENDS)}")
-        self._own = OwnBackend(faces, lighting or Lighting())
-        self._backend: Backend = self._own
-        if backend == "own":
-            return
-        # GL fails in as many ways as there are machines (libraries, drivers, contexts).
-        try:
-            self._backend = PyrenderBackend(faces, lighting or Lighting())
-        except Exception as error:
-            if backend == "pyrender":
-                raise InputError(
-                    f"pyrender does not work here ({_format_error(error)}); install libegl1 and "
-                    "libgl1-mesa-dri, or choose --renderer own"
-                ) from error
-            self._warn(error)
-
-    @property
-    def name(self) -> str:
-        """Which backend is in use, "own" or "pyrender"."""
-        return "own" if self._backend is self._own else "pyrender"
-
-    def render(
-        self,
-        vertices_cam: np.ndarray,
-        cam_k: np.ndarray,
-        size: int,
-        colours: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """See `Backend.render`; without colours the body is pale blue."""
-        if colours is None:
-            colours = np.broadcast_to(np.float32(BODY_COLOUR), vertices_cam.shape)
-        try:
-            return self._backend.render(vertices_cam, cam_k, size, colours)
-        except Exception as error:
-            if self._backend is self._own:
-                raise
-            self._warn(error)
-            self._backend = self._own
-            return self._own.render(vertices_cam, cam_k, size, colours)
-
-    @staticmethod
-    def _warn(error: Exception) -> None:
-        log.warning("no OpenGL here (%s): drawing with our own renderer", _format_error(error))
-
-
-def _format_error(error: Exception) -> str:
-    text = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {text[:120]}"
 
 
 class Window(NamedTuple):

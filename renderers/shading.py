@@ -1,15 +1,34 @@
-"""Shaded pictures of a mesh from our own rasteriser: smooth normals, soft lights, no GL."""
+"""Shaded pictures of a mesh: by pyrender where a GL context can be had, else by our own shading.
 
+Both draw the same mesh through the same pinhole camera, so that they differ in light alone. Our own
+needs no GL: our rasteriser, smooth normals, soft lights.
+"""
+
+import logging
+import os
+import sys
+import warnings
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from renderers.rasteriser import Rasteriser
+from utils.errors import InputError
+
+log = logging.getLogger(__name__)
+
+BODY_COLOUR = (0.70, 0.80, 0.92)  # RGB in [0, 1]
+BACKENDS = ("auto", "pyrender", "own")
 
 GAMMA = 2.2  # between linear light and the values of pictures
 MAX_RENDER_SIDE = 2048  # px; larger pictures are rendered at this side and enlarged
+TO_GL = np.diag([1.0, -1.0, -1.0])  # GL looks along -z with y up
+DEPTH_MARGIN = 0.5  # m before and behind the mesh
+CLEAR = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -178,3 +197,196 @@ def shade(normals: Tensor, rays: Tensor, albedo: Tensor, lighting: Lighting) -> 
         highlight = highlight + strength * cosine**lighting.sharpness
     linear = albedo**GAMMA * light + lighting.gloss * highlight
     return linear.clamp(0, 1) ** (1 / GAMMA)
+
+
+class Backend(Protocol):
+    """Draws one mesh on nothing."""
+
+    def render(
+        self, vertices_cam: np.ndarray, cam_k: np.ndarray, size: int, colours: np.ndarray
+    ) -> np.ndarray:
+        """Renders a square picture.
+
+        Args:
+            vertices_cam: (V, 3) metres, camera frame (x right, y down, z away).
+            cam_k: (3, 3) intrinsics, pixels of the picture.
+            size: side of the picture, pixels.
+            colours: (V, 3) RGB in [0, 1].
+
+        Returns:
+            (size, size, 4) float32 RGBA in [0, 1], colour multiplied by alpha.
+        """
+        ...
+
+
+class OwnBackend:
+    """Our rasteriser with simple shading; runs anywhere.
+
+    Args:
+        faces: (F, 3) ints.
+        lighting: the lights.
+    """
+
+    def __init__(self, faces: np.ndarray, lighting: Lighting) -> None:
+        self._faces = torch.from_numpy(np.asarray(faces, dtype=np.int64))
+        self._lighting = lighting
+
+    def render(
+        self, vertices_cam: np.ndarray, cam_k: np.ndarray, size: int, colours: np.ndarray
+    ) -> np.ndarray:
+        """See `Backend.render`."""
+        vertices, intrinsics, colours = (
+            torch.tensor(array, dtype=torch.float32) for array in (vertices_cam, cam_k, colours)
+        )
+        picture = render_mesh(vertices, self._faces, intrinsics, size, colours, self._lighting)
+        return picture.numpy()
+
+
+class PyrenderBackend:
+    """Draws with pyrender; must be used in the thread that made it.
+
+    Args:
+        faces: (F, 3) ints.
+        lighting: the lights.
+
+    Raises:
+        Exception: of many kinds, when there is no usable GL on this machine.
+    """
+
+    def __init__(self, faces: np.ndarray, lighting: Lighting) -> None:
+        if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+            # PyOpenGL reads this once, at its first import; a choice of the user's stands.
+            os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its dependencies' deprecations are not the user's
+            import pyrender
+        self._pyrender = pyrender
+        self._faces = np.asarray(faces)
+        self._lighting = lighting
+        self._renderer = pyrender.OffscreenRenderer(64, 64)
+
+    def render(
+        self, vertices_cam: np.ndarray, cam_k: np.ndarray, size: int, colours: np.ndarray
+    ) -> np.ndarray:
+        """See `Backend.render`."""
+        pyrender = self._pyrender
+        scene = pyrender.Scene(bg_color=CLEAR, ambient_light=(self._lighting.ground,) * 3)
+        scene.add(self._mesh(vertices_cam, colours))
+        depth = vertices_cam[:, 2]
+        camera = pyrender.IntrinsicsCamera(
+            fx=cam_k[0, 0], fy=cam_k[1, 1], cx=cam_k[0, 2], cy=cam_k[1, 2],
+            znear=max(0.05, float(depth.min()) - DEPTH_MARGIN),
+            zfar=float(depth.max()) + DEPTH_MARGIN,
+        )  # fmt: skip
+        scene.add(camera)
+        for direction, strength in _list_lights(self._lighting):
+            light = pyrender.DirectionalLight(color=np.ones(3), intensity=np.pi * strength)
+            scene.add(light, pose=_pose_shining_from(TO_GL @ direction))
+        self._renderer.viewport_width = self._renderer.viewport_height = size
+        picture, _ = self._renderer.render(scene, flags=pyrender.RenderFlags.RGBA)
+        return picture.astype(np.float32) / 255
+
+    def _mesh(self, vertices_cam: np.ndarray, colours: np.ndarray):
+        normals = vertex_normals(
+            torch.from_numpy(np.asarray(vertices_cam, dtype=np.float32)),
+            torch.from_numpy(self._faces.astype(np.int64)),
+        ).numpy()
+        # A body is closed: nobody sees its faces from behind, and not shading them saves a third.
+        material = self._pyrender.MetallicRoughnessMaterial(
+            metallicFactor=0.0, roughnessFactor=0.75, doubleSided=False
+        )
+        primitive = self._pyrender.Primitive(
+            positions=vertices_cam @ TO_GL,
+            normals=normals @ TO_GL,
+            indices=self._faces,
+            # Pyrender takes linear colours, and encodes what it draws.
+            color_0=np.concatenate([colours**GAMMA, np.ones_like(colours[:, :1])], axis=1),
+            material=material,
+        )
+        return self._pyrender.Mesh([primitive])
+
+
+def _list_lights(lighting: Lighting) -> list[tuple[np.ndarray, float]]:
+    # The third one, from straight above, stands for the sky's share of the ambient light.
+    return [
+        (np.array(lighting.key), lighting.key_strength),
+        (np.array(lighting.fill), lighting.fill_strength),
+        (np.array((0.0, -1.0, 0.0)), lighting.sky - lighting.ground),
+    ]
+
+
+def _pose_shining_from(direction: np.ndarray) -> np.ndarray:
+    """(4, 4) pose whose -z axis points against `direction`: a light that comes from there."""
+    z_axis = direction / np.linalg.norm(direction)
+    helper = np.array([1.0, 0, 0]) if abs(z_axis[0]) < 0.9 else np.array([0, 1.0, 0])
+    x_axis = np.cross(helper, z_axis)
+    x_axis /= np.linalg.norm(x_axis)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([x_axis, np.cross(z_axis, x_axis), z_axis], axis=1)
+    return pose
+
+
+class BodyRenderer:
+    """Draws bodies of one topology; falls back to our own rendering whenever GL fails.
+
+    Args:
+        faces: (F, 3) ints.
+        backend: "auto" (pyrender if it works here, else our own), "pyrender" or "own".
+        lighting: None for the default.
+
+    Raises:
+        InputError: another name of a backend, or "pyrender" was asked for and does not work.
+    """
+
+    def __init__(
+        self, faces: np.ndarray, backend: str = "auto", lighting: Lighting | None = None
+    ) -> None:
+        if backend not in BACKENDS:
+            raise InputError(f"unknown renderer {backend!r}; expected one of {', '.join(BACKENDS)}")
+        self._own = OwnBackend(faces, lighting or Lighting())
+        self._backend: Backend = self._own
+        if backend == "own":
+            return
+        # GL fails in as many ways as there are machines (libraries, drivers, contexts).
+        try:
+            self._backend = PyrenderBackend(faces, lighting or Lighting())
+        except Exception as error:
+            if backend == "pyrender":
+                raise InputError(
+                    f"pyrender does not work here ({_format_error(error)}); install libegl1 and "
+                    "libgl1-mesa-dri, or choose --renderer own"
+                ) from error
+            self._warn(error)
+
+    @property
+    def name(self) -> str:
+        """Which backend is in use, "own" or "pyrender"."""
+        return "own" if self._backend is self._own else "pyrender"
+
+    def render(
+        self,
+        vertices_cam: np.ndarray,
+        cam_k: np.ndarray,
+        size: int,
+        colours: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """See `Backend.render`; without colours the body is pale blue."""
+        if colours is None:
+            colours = np.broadcast_to(np.float32(BODY_COLOUR), vertices_cam.shape)
+        try:
+            return self._backend.render(vertices_cam, cam_k, size, colours)
+        except Exception as error:
+            if self._backend is self._own:
+                raise
+            self._warn(error)
+            self._backend = self._own
+            return self._own.render(vertices_cam, cam_k, size, colours)
+
+    @staticmethod
+    def _warn(error: Exception) -> None:
+        log.warning("no OpenGL here (%s): drawing with our own renderer", _format_error(error))
+
+
+def _format_error(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {text[:120]}"

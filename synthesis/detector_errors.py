@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from utils.cameras import inside_image
 from utils.errors import InputError
 from utils.joints import COCO17, COCO17_SWAP, SMPL_JOINTS, indices_of, mirrored
-from utils.proxy import inside_image
 from utils.readers import read_rows
 from utils.tensors import constant, normal, pick, uniform
 
@@ -215,7 +215,7 @@ def apply_to_joints(
     taken = torch.where(chosen.swapped[..., None], joints2d_px[:, swap], joints2d_px)
     visible = torch.where(chosen.swapped, visibility[:, swap], visibility)
     moved = taken + chosen.joint_shift * size
-    return moved, chosen.confidence * (visible & inside_image(moved, size))
+    return moved, chosen.confidence * (visible & inside_image(moved, size, size))
 
 
 def apply_to_distances(

@@ -16,11 +16,11 @@ from torch import Generator, Tensor, nn
 from models.body_model import BodyModel
 from models.decoder import describe_body
 from synthesis.synthesiser import SyntheticBatch, joint_targets
+from utils.cameras import inside_image
 from utils.errors import InputError
 from utils.joints import COCO17, COCO17_SWAP, SMPL_JOINTS, SMPL_SWAP
 from utils.proxy import (
     Observation,
-    inside_image,
 )
 from utils.readers import read_npz, read_rows
 from utils.rotations import axis_angle_to_rotmat
@@ -109,7 +109,7 @@ class ObservedPairs(nn.Module):
         pose_rotmats = axis_angle_to_rotmat(pairs.poses)
         target = {
             **describe_body(body_model(pairs.betas, pose_rotmats), pairs.betas, pose_rotmats),
-            **joint_targets(true_joints2d_px, inside_image(true_joints2d_px, size), size),
+            **joint_targets(true_joints2d_px, inside_image(true_joints2d_px, size, size), size),
         }
         return SyntheticBatch(observation, target)
 

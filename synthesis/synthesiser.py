@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kernels.distances import signed_distances
 from models.body_model import BodyModel
 from models.decoder import describe_body
 from renderers.nmr_renderer import NmrRenderer
@@ -32,15 +33,15 @@ from utils.cameras import (
     boxes_of_bodies,
     crop_intrinsics,
     cut_crops,
+    inside_image,
     perspective_intrinsics,
     pixels_to_norm,
     points_to_crops,
     project_perspective,
     square_crops,
 )
-from utils.distances import signed_distances
 from utils.joints import COCO17_IN_90
-from utils.proxy import Observation, inside_image
+from utils.proxy import Observation
 from utils.rotations import pose_to_rotmats
 from utils.tensors import constant, pick
 
@@ -132,7 +133,7 @@ class Synthesiser(nn.Module):
         cam_k = crop_intrinsics(self.cam_k, framing.crops, self.image_size)
         joints3d_cam = pick(body.joints3d, COCO17_IN_90) + cam_t[:, None]
         joints2d_px = project_perspective(joints3d_cam, cam_k)
-        visibility = inside_image(joints2d_px, self.image_size)
+        visibility = inside_image(joints2d_px, self.image_size, self.image_size)
         visibility &= _inside(joints2d_px, framing.frame)
         parts = self.rasteriser.part_segmentation(rendered_cam, cam_k)  # (B, S, S) uint8
         if variation.truncation is not None:

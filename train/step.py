@@ -13,10 +13,10 @@ from models.body_model import BodyModel
 from models.decoder import BodyParameters
 from models.networks import Network
 from synthesis.synthesiser import SyntheticBatch
-from utils.devices import autocast
 from utils.errors import InputError
 from utils.processes import Ranks
 from utils.proxy import Observation
+from utils.tensors import autocast
 
 # What a best epoch can be chosen by: the less, the better.
 SelectionMetric = Literal[

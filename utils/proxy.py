@@ -12,6 +12,7 @@ from kernels import proxy_numba
 from kernels.buffers import BufferPool
 from kernels.threads import in_threads
 from kernels.triton_support import triton_problem
+from utils.cameras import inside_image
 from utils.joints import COCO17
 
 REFERENCE_SIZE = 256  # pixel-valued settings are given for crops of this side and scale with it
@@ -24,11 +25,6 @@ ProxyRule = Literal["own", "published"]
 FAR_EXPONENT = -20.0  # of a Gaussian; its value, 2e-9, is well below that at the cut, e^-2
 
 _PROXIES = BufferPool()
-
-
-def inside_image(joints2d_px: Tensor, size: int) -> Tensor:
-    """Which points lie in a size x size image: (..., 2) pixels to (...) bool; NaN is outside."""
-    return ((joints2d_px >= 0) & (joints2d_px < size)).all(dim=-1)
 
 
 def make_proxy(
@@ -75,7 +71,7 @@ def _gaussian_profiles(joints2d_px: Tensor, visibility: Tensor, size: int) -> Te
     """(B, J, 2, S) each joint's Gaussian along x and along y, which multiply to its heatmap."""
     std = HEATMAP_STD * size / REFERENCE_SIZE
     centres = torch.arange(size, dtype=joints2d_px.dtype, device=joints2d_px.device) + 0.5
-    present = visibility & inside_image(joints2d_px, size)
+    present = visibility & inside_image(joints2d_px, size, size)
     # An absent joint goes far away, where everything is cut off; this also removes NaNs.
     places = torch.where(present[..., None], joints2d_px, -100.0 * size)
     distances = centres - places[..., None]
@@ -157,7 +153,7 @@ class Observation(NamedTuple):
         """
         drawn = self.visibility
         if rule == "published":
-            drawn = drawn | ~inside_image(self.joints2d_px, self.image_size)
+            drawn = drawn | ~inside_image(self.joints2d_px, self.image_size, self.image_size)
         return make_proxy(self.silhouettes, self.joints2d_px, drawn, dtype, rule)
 
     def to(self, device: torch.device) -> "Observation":

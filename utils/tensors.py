@@ -1,4 +1,4 @@
-"""Small helpers for tensors: constants, checked pairs of prediction and target, random numbers."""
+"""Helpers for tensors: constants, checked pairs, random numbers, precision."""
 
 import functools
 
@@ -85,3 +85,8 @@ def uniform(
 def happens(shape: tuple[int, ...], probability: float | Tensor, generator: Generator) -> Tensor:
     """Booleans that are true with the given probability."""
     return torch.rand(shape, generator=generator, device=generator.device) < probability
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """The context in which the network computes in what `utils.devices.network_dtype` chose."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)

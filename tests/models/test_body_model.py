@@ -3,9 +3,8 @@ import pytest
 import smplx
 import torch
 
-from models.body_model import BodyModel, read_mean_parameters
+from models.body_model import BodyModel, Skinning, read_mean_parameters
 from models.landmarks import read_open_landmarks
-from models.skinning import Skinning
 from models.smpl_files import read_smpl_file
 from utils.errors import InputError
 from utils.joints import BODY_MODEL_JOINTS, LSP14_IN_90, PICKED_SMPLX_NAMES

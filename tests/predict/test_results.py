@@ -21,7 +21,7 @@ from predict.results import (
     save_person,
     shrink_for_pictures,
 )
-from renderers.overlay import BodyRenderer
+from renderers.shading import BodyRenderer
 from utils.errors import InputError
 
 

@@ -9,14 +9,13 @@ import pytest
 import torch
 
 from models.body_model import BodyModel
-from renderers import overlay
+from renderers import shading
 from renderers.overlay import (
     LEFT_COLOUR,
     RIGHT_COLOUR,
     TPOSE_BACKGROUND,
     TPOSE_SIZE,
     VERTEX_COLOUR,
-    BodyRenderer,
     Window,
     draw_body,
     draw_proxy,
@@ -24,6 +23,7 @@ from renderers.overlay import (
     draw_vertices,
     find_window,
 )
+from renderers.shading import BodyRenderer
 from utils.errors import InputError
 from utils.joints import COCO17
 
@@ -101,7 +101,7 @@ class _BreaksLater:
 @pytest.mark.parametrize("backend", [_Broken, _BreaksLater])
 def test_without_gl_our_own_renderer_steps_in(body, backend, monkeypatch, caplog):
     vertices, faces = body
-    monkeypatch.setattr(overlay, "PyrenderBackend", backend)
+    monkeypatch.setattr(shading, "PyrenderBackend", backend)
     renderer = BodyRenderer(faces)
     for _ in range(2):
         picture = renderer.render(vertices, CAM_K, SIZE)
@@ -114,7 +114,7 @@ def test_without_gl_our_own_renderer_steps_in(body, backend, monkeypatch, caplog
 
 
 def test_pyrender_asked_for_and_absent_is_an_error(body, monkeypatch):
-    monkeypatch.setattr(overlay, "PyrenderBackend", _Broken)
+    monkeypatch.setattr(shading, "PyrenderBackend", _Broken)
     with pytest.raises(InputError, match=r"EGL library and more.*--renderer own"):
         BodyRenderer(body[1], "pyrender")
     with pytest.raises(InputError, match="expected one of auto"):
@@ -126,7 +126,7 @@ def test_a_wrong_gl_platform_of_the_users_is_kept_and_survived():
     program = (
         "import numpy as np, os\n"
         "os.environ['PYOPENGL_PLATFORM'] = 'osmesa'\n"
-        "from renderers.overlay import BodyRenderer\n"
+        "from renderers.shading import BodyRenderer\n"
         "triangle = np.array([[0, 0, 5], [1, 0, 5], [0, 1, 5]], np.float32)\n"
         "cam_k = np.array([[50, 0, 20], [0, 50, 20], [0, 0, 1]], np.float32)\n"
         "picture = BodyRenderer(np.array([[0, 1, 2]])).render(triangle, cam_k, 40)\n"

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernels import distances
 from losses.multi_task import LossOptions, MultiTaskLoss
 from metrics.metrics import Metrics
 from models.body_model import BodyModel, read_mean_parameters
@@ -21,7 +22,7 @@ from synthesis.synthesiser import Synthesiser
 from tests.networks import NETWORKS, random_network
 from tests.observed import made_up_rows
 from train.trainer import Trainer, TrainingOptions
-from utils import distances, proxy
+from utils import proxy
 from utils.paths import DETECTOR_ERRORS
 
 _EVERYTHING = AugmentationOptions(

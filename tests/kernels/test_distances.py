@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from kernels import distances
+from kernels.distances import DISTANCE_LIMIT, limited_distances_anywhere, signed_distances
 from tests.observations import random_observation
 from tests.triton_interpreter import interpreted
-from utils import distances
-from utils.distances import DISTANCE_LIMIT, limited_distances_anywhere, signed_distances
 
 _TENTH_OF_A_PIXEL = 0.1
 
