@@ -209,7 +209,7 @@ def follow_batch() -> Trace:
     trainer = script.build_trainer(options, torch.device("cpu"))
     trace = Trace({"run_train.py"})
     with watched(trace):
-        poses = torch.from_numpy(script.load_poses(options.data.train_poses).poses)
+        poses, betas = script.load_training(options.data)
     make_batch, backward = trainer.make_batch, torch.Tensor.backward
 
     def first_call(*arguments) -> Any:  # the way goes on here
@@ -222,7 +222,7 @@ def follow_batch() -> Trace:
 
     trainer.make_batch, torch.Tensor.backward = first_call, last_call
     try:
-        trainer.train_epoch(poses, options.augmentation, list)
+        trainer.train_epoch(poses, options.augmentation, list, betas)
     finally:
         sys.setprofile(None)
         torch.Tensor.backward = backward
