@@ -36,6 +36,7 @@ from train.build import (
 )
 from train.checkpoints import resume, save_epoch, start_folder
 from train.logging import RunLog
+from train.published import describe_init
 from train.trainer import Trainer, TrainingOptions, epoch_length
 from utils.command_line import find_given, parse_options, run_script
 from utils.devices import choose_device, name_device
@@ -121,6 +122,8 @@ def train(options: Options, device: torch.device, ranks: Ranks) -> None:
     mean_betas = read_mean_parameters(options.model.body).betas
     val_poses, val_betas = load_validation(options.data, options.augmentation, mean_betas)
     describe(options, trainer, len(poses), len(val_poses))
+    if options.model.init_from is not None:
+        say(ranks, describe_init(options.model.init_from, trainer))
     poses, betas = poses.to(device), None if betas is None else betas.to(device)
     if options.dry_run:
         dry_run(options, trainer, poses, betas)
@@ -207,9 +210,9 @@ def dry_run(
     )
 
 
-def say(ranks: Ranks, text: str) -> None:
-    """Prints a line, once for all processes."""
-    if ranks.is_first:
+def say(ranks: Ranks, text: str | None) -> None:
+    """Prints a line, if there is something to say, once for all processes."""
+    if ranks.is_first and text is not None:
         print(text, flush=True)
 
 

@@ -92,9 +92,31 @@ def test_the_published_checkpoint_predicts(project):
 
 
 def test_training_starts_from_the_published_checkpoint(project):
-    result = _train(project, f"--body smpl --model.init-from {_PUBLISHED} --output experiments/on")
+    options = f"--body smpl --proxy published --model.init-from {_PUBLISHED}"
+    result = _train(project, f"{options} --output experiments/on")
     assert result.returncode == 0, result.stderr
     assert "body smpl (neutral)" in result.stdout
+    assert "its weights alone are used" in result.stdout
+
+
+def test_training_goes_on_from_the_published_checkpoint_and_back(project):
+    run = project / "experiments" / "resumed"
+    run.mkdir(parents=True)
+    shutil.copy(project / _PUBLISHED, run / "last.tar")
+    result = _run(
+        project,
+        "run_train.py --preset published --resume --output experiments/resumed "
+        "--data.train-poses data/poses.npz --data.val-poses data/poses.npz --data.image-size 32 "
+        "--training.batch-size 4 --training.epochs 101 --device cpu --threads 1",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "resumed after epoch 100" in result.stdout
+    assert "last.tar is a checkpoint of the released code, without body" in result.stdout
+    assert "epoch 101: loss" in result.stdout
+    command = "-m train.export --format published --run experiments/resumed --output back.tar"
+    exported = _run(project, command)
+    assert exported.returncode == 0, exported.stderr
+    assert torch.load(project / "back.tar", weights_only=True)["epoch"] == 100
 
 
 def test_the_published_checkpoint_is_evaluated(project, licensed_set):

@@ -6,12 +6,14 @@ from 0.
 """
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from losses.multi_task import LossOptions
+from models.checkpoints import read_checkpoint
 from train.trainer import Trainer
 from utils.errors import InputError
 
@@ -75,12 +77,23 @@ def read_published(checkpoint: dict[str, Any], trainer: Trainer) -> tuple[dict[s
         "samples_seen": step * trainer.options.batch_size,
         "random_state": torch.get_rng_state(),
     }
+    return state, _describe(lacking, trainer)
+
+
+def describe_init(path: Path, trainer: Trainer) -> str | None:
+    """What a checkpoint that gave a trainer its first weights lacks, in words; None: it is ours."""
+    if not is_published(read_checkpoint(path)):
+        return None
+    return f"{path.name} is {_describe(['body', 'options'], trainer)}; its weights alone are used"
+
+
+def _describe(lacking: list[str], trainer: Trainer) -> str:
+    """What a checkpoint of the released code lacks, and what is taken instead."""
     identity = trainer.synthesiser.body_model.identity
-    told = (
+    return (
         f"a checkpoint of the released code, without {', '.join(lacking)}: this run's are taken, "
         f"and the body {identity['name']} ({identity['gender']})"
     )
-    return state, told
 
 
 def _read_criterion(stored: dict[str, Tensor], trainer: Trainer) -> dict[str, Tensor] | None:

@@ -17,7 +17,7 @@ from tests.networks import random_network, stored_options
 from tests.observations import random_observation
 from train.checkpoints import BEST, LAST, resume, save_epoch
 from train.export import ExportOptions, export
-from train.published import LOG_VARIANCES
+from train.published import LOG_VARIANCES, describe_init
 from train.trainer import Trainer, TrainingOptions
 from utils.errors import InputError
 
@@ -152,6 +152,16 @@ def test_what_a_released_checkpoint_lacks_is_told(tmp_path, body_model):
     assert trainer.best_weights == {}
     _run_epoch(trainer, tmp_path)
     assert trainer.best_epoch == 8
+
+
+def test_first_weights_from_a_released_checkpoint_are_told(tmp_path, body_model):
+    trainer, path = _trainer(body_model), tmp_path / "released.tar"
+    torch.save(_released_checkpoint(), path)
+    told = describe_init(path, trainer)
+    assert told.startswith("released.tar is a checkpoint of the released code, without body, opt")
+    assert "its weights alone are used" in told
+    torch.save({**_released_checkpoint(), "body": body_model.identity}, path)
+    assert describe_init(path, trainer) is None
 
 
 def test_a_released_checkpoint_is_not_resumed_as_another_network(tmp_path, body_model):
