@@ -26,13 +26,19 @@ if __name__ == "__main__":
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from scenes.picture_options import PictureOptions
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 from utils.files import check_writable
 from utils.paths import ADDITIONAL, CHECKPOINTS, DEFAULT_CHECKPOINT, OUTPUT
+
+if TYPE_CHECKING:
+    import torch
+
+    from data.frames import Frame
+    from evaluate.true_people import TrueBodies
 
 
 @dataclass(frozen=True)
@@ -86,55 +92,25 @@ def run(
         InputError: something is missing or does not fit together.
     """
     # Imported here so that --help and mistakes in the options are answered at once.
-    from evaluate.datasets import check_own_proxies, load_frames, load_true_bodies
     from evaluate.evaluator import Evaluator, load_predictors
-    from evaluate.open_benchmark import BenchmarkOptions
     from evaluate.report import describe_checkpoints, summarise, write_results
-    from evaluate.sources import (
-        DATASET,
-        MEAN,
-        build_detectors,
-        build_sources,
-        evaluate_mean,
-        list_missing,
-        run_sources,
-    )  # fmt: skip
-    from evaluate.true_people import TrueBodies
+    from evaluate.sources import build_detectors, evaluate_all, list_missing
     from evaluate.worst_cases import write_worst_cases
     from utils.devices import choose_device, name_device
 
     check_options(options)
-    dataset = options.dataset
-    device = choose_device(name_device(options.device, options.gpu))
-    predictors = load_predictors(
-        options.checkpoint,
-        dataset,
-        device,
-        additional,
-        options.rounds,
-        options.refine,
-        options.proxy,
-    )
+    dataset, device = options.dataset, choose_device(name_device(options.device, options.gpu))
+    chosen = {"rounds": options.rounds, "refine": options.refine, "proxy": options.proxy}
+    predictors = load_predictors(options.checkpoint, dataset, device, additional, **chosen)
     detectors = {
         rule: build_detectors(options.silh_from, dataset, device, options.detector_weights, rule)
         for rule in sorted({predictor.proxy_rule for predictor in predictors.values()})
     }
-    people = BenchmarkOptions(options.count, picture=picture)
-    frames = load_frames(dataset, options.path, people, options.workers)
-    if any(DATASET in each for each in detectors.values()) and dataset != "open":
-        check_own_proxies(options.path, frames[0])
-    truth = TrueBodies(load_true_bodies(dataset, frames, additional), device)
-    sources, results, seconds = {}, {}, {}
-    for name, predictor in predictors.items():
-        evaluator = Evaluator(predictor, truth, device)
-        if not evaluator.same_mesh:
-            print(f"{name}'s body has another mesh than the truth's: joints alone are compared.")
-        prefix = f"{name}, " if len(predictors) > 1 else ""
-        built = build_sources(evaluator, detectors[predictor.proxy_rule], frames, dataset)
-        built = {prefix + source: each for source, each in built.items()}
-        found, took = run_sources(built, frames, options.batch_size)
-        found[prefix + MEAN] = evaluate_mean(evaluator, frames, options.batch_size)
-        sources, results, seconds = sources | built, results | found, seconds | took
+    frames, truth = load_people(options, additional, picture, device)
+    evaluators = {name: Evaluator(each, truth, device) for name, each in predictors.items()}
+    sources, results, seconds = evaluate_all(
+        evaluators, detectors, frames, dataset, options.batch_size
+    )
     bmis = truth.compute_bmis(frames)
     summary = {
         "dataset": dataset,
@@ -147,6 +123,24 @@ def run(
     write_worst_cases(options.output, sources, results, frames, options.worst_by, options.worst)
     print(f"results are in {options.output}")
     return summary
+
+
+def load_people(
+    options: EvaluateOptions, additional: Path, picture: PictureOptions, device: "torch.device"
+) -> "tuple[list[Frame], TrueBodies]":
+    """The dataset and its true bodies, checked; people of the open benchmark may be made."""
+    # Imported here for the reason that `run` gives.
+    from evaluate.datasets import check_own_proxies, load_frames, load_true_bodies
+    from evaluate.open_benchmark import BenchmarkOptions
+    from evaluate.sources import DATASET
+    from evaluate.true_people import TrueBodies
+
+    people = BenchmarkOptions(options.count, picture=picture)
+    frames = load_frames(options.dataset, options.path, people, options.workers)
+    if options.dataset != "open" and DATASET in (options.silh_from or (DATASET,)):
+        check_own_proxies(options.path, frames[0])
+    truth = TrueBodies(load_true_bodies(options.dataset, frames, additional), device)
+    return frames, truth
 
 
 def check_options(options: EvaluateOptions) -> None:

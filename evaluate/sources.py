@@ -1,7 +1,7 @@
 """What people are predicted from in an evaluation: photos and a detector, or their truth itself."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -172,6 +172,40 @@ def _make_pictures(
         for size in (evaluator.predictor.image_size, REFERENCE_SIZE)
     )
     return ((one.observation, other.target) for one, other in zip(seen, true, strict=True))
+
+
+def evaluate_all(
+    evaluators: Mapping[str, Evaluator],
+    detectors: Mapping[ProxyRule, Detectors],
+    frames: Sequence[Frame],
+    dataset: str,
+    batch_size: int,
+) -> tuple[Sources, dict[str, list[Outcome]], dict[str, float]]:
+    """Evaluates checkpoints on all sources.
+
+    Args:
+        evaluators: by the names of their checkpoints.
+        detectors: by the rule of the networks that they work for.
+        frames: the dataset.
+        dataset: open, ssp3d or 3dpw.
+        batch_size: photos at a time.
+
+    Returns:
+        Sources, outcomes and seconds by source; where there are several checkpoints, their names
+        stand before those of the sources.
+    """
+    sources, results, seconds = {}, {}, {}
+    for name, evaluator in evaluators.items():
+        if not evaluator.same_mesh:
+            print(f"{name}'s body has another mesh than the truth's: joints alone are compared.")
+        prefix = f"{name}, " if len(evaluators) > 1 else ""
+        rule = evaluator.predictor.proxy_rule
+        built = build_sources(evaluator, detectors[rule], frames, dataset)
+        built = {prefix + source: each for source, each in built.items()}
+        found, took = run_sources(built, frames, batch_size)
+        found[prefix + MEAN] = evaluate_mean(evaluator, frames, batch_size)
+        sources, results, seconds = sources | built, results | found, seconds | took
+    return sources, results, seconds
 
 
 def run_sources(

@@ -175,8 +175,7 @@ def load_predictor(
         Regressor and body model, both in evaluation mode.
 
     Raises:
-        InputError: the checkpoint cannot be read, was trained for another body, knows no rounds or
-            no other proxies, or holds nothing to refine by.
+        InputError: the checkpoint cannot be read, or is not fit for what is asked for.
     """
     checkpoint = read_checkpoint(path)
     identity = checkpoint.get("body")

@@ -21,7 +21,7 @@ FRONT = np.diag([1.0, -1.0, -1.0])  # body axes (y up) to camera axes, seen from
 FROM_LEFT = FRONT @ np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])  # seen from the body's left
 
 SILHOUETTE_COLOUR = (40, 170, 255)
-VERTEX_COLOUR = (40, 170, 255)
+VERTEX_COLOUR = (255, 60, 160)
 LEFT_COLOUR = (255, 130, 30)
 RIGHT_COLOUR = (60, 210, 90)
 MIDDLE_COLOUR = (250, 230, 80)

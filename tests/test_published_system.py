@@ -3,6 +3,7 @@
 The files are made up (`tests.licensed`), the project is a copy that a user has added them to.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -83,12 +84,27 @@ def test_the_published_checkpoint_predicts(project):
     result = _run(
         project,
         f"run_predict.py --input ./demo --checkpoint {_PUBLISHED} --silh_from mediapipe "
-        "--output output/published",
+        "--vertex-scatter --output output/published",
     )
     assert result.returncode == 0, result.stderr
     arrays = np.load(project / "output" / "published" / "photo.npz")
     assert arrays["vertices"].shape == (6890, 3)
-    assert (project / "output" / "published" / "photo_overlay.png").is_file()
+    for kind in ("overlay", "vertices"):
+        assert (project / "output" / "published" / f"photo_{kind}.png").is_file()
+    # Found in a picture of 512 x 512, of which a pixel is 800 / 512 of the photo's 640 x 800.
+    box_side = arrays["crops"][2] / 1.2 * 512 / 800
+    assert box_side == pytest.approx(round(box_side), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "script", ["run_predict.py --input demo", "run_evaluate.py", "run_train.py"]
+)
+def test_a_gpu_is_named_as_in_the_released_commands(project, script):
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    result = _run(project, f"{script} --gpu {count}")  # the first that is not there
+    assert result.returncode == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert f"device cuda:{count} was asked for, but {count} CUDA devices" in result.stderr
 
 
 def test_training_starts_from_the_published_checkpoint(project):
@@ -127,7 +143,10 @@ def test_the_published_checkpoint_is_evaluated(project, licensed_set):
         "--output output/ssp3d",
     )
     assert result.returncode == 0, result.stderr
-    assert "PVE-T-SC (mm)" in result.stdout
+    for row in ("PVE-T-SC", "silhouette IoU, of all pixels", "MPJPE-SC", "MPJPE-PA"):
+        assert f"| {row}" in result.stdout
+    summary = json.loads((project / "output" / "ssp3d" / "summary.json").read_text())
+    assert summary["proxy"] == "published"
     assert (project / "output" / "ssp3d" / "per_frame.csv").is_file()
 
 

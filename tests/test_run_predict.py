@@ -424,7 +424,6 @@ def test_batches_change_nothing(tmp_path, any_checkpoint, fake_detector):
         (["--device", "abacus"], "unknown device 'abacus'"),
         (["--gpu", "99"], "device cuda:99 was asked for"),
         (["--gpu", "0", "--device", "cpu"], "--gpu 0 and --device cpu both name a device"),
-        (["--proxy", "other"], "--proxy"),
     ],
 )
 def test_wrong_use_is_one_clear_line(
