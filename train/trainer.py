@@ -22,7 +22,14 @@ from synthesis.observed_people import ObservedPairs
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from synthesis.variation import draw_betas, draw_variation
-from train.step import LossOf, Means, RoundsTrial, compile_network, sum_of_selection
+from train.step import (
+    LossOf,
+    Means,
+    RoundsTrial,
+    check_finite,
+    compile_network,
+    sum_of_selection,
+)
 from utils.devices import Precision, network_dtype
 from utils.errors import InputError
 from utils.options import Count, NotNegative, OneOrMore, PartialShare, Positive, Range
@@ -215,7 +222,7 @@ class Trainer:
             silhouettes, and joints, for pictures.
 
         Raises:
-            InputError: there are fewer people than processes.
+            InputError: there are fewer people than processes, or the loss is not a finite number.
         """
         if len(poses) < self.ranks.size:
             raise InputError(
@@ -233,7 +240,10 @@ class Trainer:
             batch = self.synthesiser(some_poses, some_betas)
             # Each process by itself: their shares may differ in length.
             parameters, loss, terms = self._validation_loss_of(*batch)
-            readings.add({"loss": loss, **terms}, weight=len(some_poses))
+            losses = {"loss": loss, **terms}
+            # The last step of training may have made them so; metrics fail on such bodies.
+            check_finite({name: value.item() for name, value in losses.items()})
+            readings.add(losses, weight=len(some_poses))
             prediction = self.decode(parameters)
             silhouettes = render_silhouettes(
                 prediction["vertices"], prediction["cam_wp"], self.synthesiser.rasteriser
