@@ -135,7 +135,7 @@ def train(options: Options, device: torch.device, ranks: Ranks) -> None:
         say(ranks, f"resumed after epoch {trainer.epoch}")
         for line in changed:
             say(ranks, line)
-    log = RunLog(options.output, trainer.epoch) if ranks.is_first else None
+    log = RunLog(options.output, trainer.history) if ranks.is_first else None
     bar = partial(tqdm, dynamic_ncols=True, disable=not ranks.is_first)
     for epoch in range(trainer.epoch + 1, options.training.epochs + 1):
         training_bar = partial(bar, desc=f"epoch {epoch}/{options.training.epochs}")

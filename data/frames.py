@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from utils.errors import InputError
@@ -98,11 +97,4 @@ def read_mask(path: Path) -> np.ndarray:
     Raises:
         InputError: it cannot be read.
     """
-    try:
-        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
-    if mask is None:
-        raise InputError(f"{path} does not hold a mask that can be decoded")
-    return mask > 0
+    return read_image(path).any(axis=2)

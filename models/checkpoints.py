@@ -1,14 +1,12 @@
 """Reads checkpoints, ours and the published ones, and rebuilds what predicts from them."""
 
-import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy._core import multiarray
 
 from models.body_model import BodyModel, MeanParameters, read_mean_parameters
+from models.checkpoint_content import ADVICE, ERROR_COVARIANCE, check_content
 from models.decoder import PARAMETER_DIMS
 from models.feedback import FeedbackRegressor
 from models.networks import (
@@ -23,17 +21,8 @@ from models.regressor import CHANNELS, Regressor
 from utils.errors import InputError
 from utils.paths import ADDITIONAL
 from utils.proxy import PROXY_CHANNELS, REFERENCE_SIZE, ProxyRule
-
-ERROR_COVARIANCE = "error_covariance"  # a checkpoint's key, of what `models.refinement` needs
-
-# Metrics in a checkpoint may be numpy scalars; these are what pickling one refers to, under the
-# names of numpy 1 and of numpy 2.
-_NUMPY_SCALARS = [
-    (multiarray.scalar, "numpy.core.multiarray.scalar"),
-    (multiarray.scalar, "numpy._core.multiarray.scalar"),
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)),
-]
+from utils.readers import reading
+from utils.torch_files import read_torch
 
 
 class Predictor(NamedTuple):
@@ -51,30 +40,27 @@ class Predictor(NamedTuple):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint to the CPU without running code from it.
+    """Reads a checkpoint to the CPU, and checks everything in it; nothing of it is run.
 
     Raises:
-        InputError: the file is missing, is not a checkpoint, or holds no weights.
+        InputError: the file is missing, is not a checkpoint, holds no weights, or something in it
+            is not what it should be.
     """
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"no checkpoint at {path}; see 'Model checkpoints' in README.md")
-    try:
-        with torch.serialization.safe_globals(_NUMPY_SCALARS):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        size = path.stat().st_size  # torch's own words advise to run what is in the file
-        raise InputError(
-            f"{path} ({size} bytes) is not a readable checkpoint: it is damaged or a file of "
-            "another kind; get or export it again"
-        ) from error
-    if not isinstance(checkpoint, dict) or not select_weights(checkpoint):
+    advice = f"it is damaged or a file of another kind; {ADVICE}"
+    checkpoint = read_torch(path, "checkpoint", advice)
+    if not isinstance(checkpoint, dict) or not _has_weights(checkpoint):
         raise InputError(
             f"{path} has neither best_model_state_dict nor model_state_dict; it is not a checkpoint"
             " of run_train.py or of the published STRAPS"
         )
+    check_content(checkpoint, path)
     return checkpoint
+
+
+def _has_weights(checkpoint: dict[str, Any]) -> bool:
+    return any(checkpoint.get(f"{which}model_state_dict") for which in ("best_", ""))
 
 
 def select_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -102,16 +88,27 @@ def load_regressor(
     options = read_network_options(checkpoint, path)
     stored = checkpoint.get("mean_parameters")
     mean = MeanParameters(**stored) if stored else read_mean_parameters("smpl", additional)
-    try:
+    with reading(path, f"checkpoint of a {describe_network(options)}", ADVICE):
         network = build_network(options, mean, body_model)
+        _check_names(weights, network.state_dict())
         network.load_state_dict(weights)
-    except (RuntimeError, IndexError) as error:
-        problem = " ".join(str(error).split())
-        name = describe_network(options)
-        raise InputError(f"the weights in {path} do not fit a {name}: {problem}") from error
     if "rounds" in checkpoint:
         network.rounds = checkpoint["rounds"]
     return network
+
+
+def _check_names(weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    """Raises ValueError unless the weights are those expected, by name and shape."""
+    for names, problem in (
+        (expected.keys() - weights.keys(), "are missing"),
+        (weights.keys() - expected.keys(), "are not part of it"),
+    ):
+        if names:
+            raise ValueError(f"{len(names)} of its weights {problem}, {min(names)} for one")
+    for name, values in expected.items():
+        if weights[name].shape != values.shape:
+            found, wanted = tuple(weights[name].shape), tuple(values.shape)
+            raise ValueError(f"{name} is {found}, expected {wanted}")
 
 
 def read_network_options(checkpoint: dict[str, Any], path: Path) -> NetworkOptions:

@@ -26,7 +26,7 @@ from models.decoder import (
 )
 from utils.cameras import pixels_to_norm, project_weak_perspective
 from utils.joints import COCO17, COCO17_IN_90
-from utils.options import Count, OneOrMore, Range
+from utils.options import Range
 from utils.proxy import Observation
 from utils.tensors import autocast, pick
 
@@ -43,10 +43,12 @@ RESIDUAL_SCALE, MAX_RESIDUAL = 5.0, 0.3
 class FeedbackOptions:
     """The feedback regressor's size."""
 
-    rounds: OneOrMore = 3  # corrections after the first estimate
-    width: OneOrMore = 1024  # of the perceptrons
-    lifting_blocks: Count = 2  # residual blocks of the perceptron that makes the first estimate
-    correcting_blocks: Count = 3  # of the one that corrects it
+    rounds: Annotated[int, Range(1, 100)] = 3  # corrections after the first estimate
+    width: Annotated[int, Range(1, 8192)] = 1024  # of the perceptrons
+    lifting_blocks: Annotated[int, Range(0, 100)] = (
+        2  # residual blocks of the perceptron that makes the first estimate
+    )
+    correcting_blocks: Annotated[int, Range(0, 100)] = 3  # of the one that corrects it
     vertices: Annotated[int, Range(1, 5000)] = 500  # of the body, compared with the silhouette
 
 

@@ -16,7 +16,7 @@ from utils.joints import (
     PICKED_SMPLX_NAMES,
     SMPL_JOINTS,
 )
-from utils.readers import read_npz
+from utils.readers import read_npy, read_npz
 
 # The regressor files in the order of the 90 joints, with the number of their rows.
 _REGRESSORS = {
@@ -146,10 +146,7 @@ def read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 def _read_npy(path: Path) -> np.ndarray:
     _check_there(path)
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} is not a readable npy file: {error}") from error
+    array = read_npy(path)
     _check_numbers(array, str(path))
     return array
 

@@ -1,12 +1,12 @@
 """Builds the network that options ask for; run_train.py and the reader of checkpoints both do."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from models.body_model import BodyModel, MeanParameters
 from models.feedback import FeedbackOptions, FeedbackRegressor
 from models.regressor import IEF_ITERATIONS, ParamsFrom, Regressor
-from utils.options import OneOrMore
+from utils.options import Range, ranges_in
 from utils.proxy import ProxyRule
 
 Network = Regressor | FeedbackRegressor
@@ -18,7 +18,7 @@ class NetworkOptions:
 
     regressor: Literal["published", "feedback"] = "published"
     resnet_layers: Literal[18, 50] = 18  # of the published one
-    ief_iterations: OneOrMore = IEF_ITERATIONS  # of the published one
+    ief_iterations: Annotated[int, Range(1, 100)] = IEF_ITERATIONS  # of the published one
     proxy: ProxyRule = "own"  # how the published one's heatmaps are drawn, see utils/proxy.py
     params_from: ParamsFrom = "all"  # what the published one sees; or one of the two alone
     feedback: FeedbackOptions = FeedbackOptions()
@@ -68,20 +68,31 @@ def parse_network_options(stored: dict[str, Any]) -> NetworkOptions:
 
 def _check_named(values: Any, group: str) -> dict[str, Any]:
     if not isinstance(values, dict):
-        raise ValueError(f"{group} is {values!r}, expected options by name")
+        raise ValueError(f"{group} is {_show(values)}, expected options by name")
     return values
+
+
+def _show(value: Any) -> str:
+    """A value of a checkpoint for a message; it may be anything, of any length and depth."""
+    if type(value) is int and abs(value) > 1e18:
+        return "a huge number"
+    shown = isinstance(value, str | int | float | None)
+    return repr(value)[:60] if shown else f"a {type(value).__name__}"
 
 
 def _check_values(
     options: NetworkOptions | FeedbackOptions, defaults: NetworkOptions | FeedbackOptions
 ) -> None:
+    ranges = ranges_in(type(options))
     for name, hint in get_type_hints(type(options)).items():
         value, default, choices = getattr(options, name), getattr(defaults, name), get_args(hint)
         if type(value) is not type(default):
-            raise ValueError(f"{name} is {value!r}, expected a value like {default!r}")
+            raise ValueError(f"{name} is {_show(value)}, expected a value like {default!r}")
+        if name in ranges and not ranges[name].least <= value <= ranges[name].most:
+            raise ValueError(f"{name} is {_show(value)}, expected {ranges[name]}")
         if choices and value not in choices:
             expected = ", ".join(map(str, choices))
-            raise ValueError(f"{name} is {value!r}, expected one of {expected}")
+            raise ValueError(f"{name} is {_show(value)}, expected one of {expected}")
 
 
 def describe_network(options: NetworkOptions) -> str:

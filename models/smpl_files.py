@@ -1,25 +1,21 @@
 """Reads body models in the SMPL format, `.pkl` as published or `.npz`, into plain arrays.
 
 The published pickles were written by Python 2 and hold chumpy arrays and a scipy sparse matrix.
-They are read directly, without chumpy and without running code from the file: every global but the
-few that such a file needs is refused.
+They are read as data, see `utils.pickles`, without chumpy and without scipy.
 """
 
-import pickle
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
 
 from utils.errors import InputError
 from utils.joints import SMPL_JOINTS, SMPL_PARENTS
-from utils.readers import (
-    PlainUnpickler,
-    read_npz,
-)
+from utils.pickles import Known, Unbuilt, find_numpy, read_pickle
+from utils.readers import read_npz
 
 NUM_BETAS = 10
+_MAX_ENTRIES = 100_000_000  # of a sparse matrix that is made dense; SMPL's has 165,360
 # The licensed files beside the model, and where all of them come from; README.md shows how they are
 # placed. The part labels' two files may be left out.
 _BESIDE_THE_MODEL = (
@@ -62,73 +58,68 @@ class SmplArrays(NamedTuple):
     f: np.ndarray  # (F, 3) int64
 
 
-class _StandIn:
-    """Keeps the pickled state of an object whose own class is not used."""
-
-    def __init__(self, *_):
-        self.state: dict[str, Any] = {}
-
-    def __setstate__(self, state):
-        self.state = state
-
-
-class _ChumpyArray(_StandIn):
-    """Any of chumpy's array classes."""
-
-    def value(self) -> np.ndarray:
-        if "x" in self.state:  # chumpy.ch.Ch: the array itself
-            return np.asarray(self.state["x"])
-        if "a" in self.state and "idxs" in self.state:  # chumpy.reordering.Select: picked entries
-            source = _to_plain(self.state["a"]).ravel()[np.asarray(self.state["idxs"])]
-            shape = self.state.get("preferred_shape")
-            return source if shape is None else source.reshape(shape)
-        raise ValueError(f"chumpy object with unknown fields {sorted(self.state)}")
+def _build_chumpy(state: dict[str, Any]) -> np.ndarray:
+    """The array of an object of any of chumpy's classes, by its pickled state."""
+    if "x" in state:  # chumpy.ch.Ch: the array itself
+        return _check_array(state["x"])
+    if "a" in state and "idxs" in state:  # chumpy.reordering.Select: picked entries
+        picked = _check_array(state["a"]).ravel()[_check_array(state["idxs"])]
+        shape = state.get("preferred_shape")
+        return picked if shape is None else picked.reshape(shape)
+    raise ValueError("a chumpy object has unknown fields")
 
 
-class _SparseMatrix(_StandIn):
-    """Scipy's csc_matrix, whose module path has changed over the years."""
-
-    def value(self) -> np.ndarray:
-        parts = (self.state["data"], self.state["indices"], self.state["indptr"])
-        shape = self.state["_shape"] if "_shape" in self.state else self.state["shape"]
-        return scipy.sparse.csc_matrix(parts, shape=shape).toarray()
-
-
-def _reconstruct(cls, base, state):
-    """What `copy_reg._reconstructor` does, for our stand-ins alone."""
-    if not (isinstance(cls, type) and issubclass(cls, _StandIn)):
-        raise pickle.UnpicklingError(f"refused to build {cls!r}")
-    return cls()
-
-
-class _SmplUnpickler(PlainUnpickler):
-    """Knows csc matrices and chumpy arrays too."""
-
-    def find_class(self, module: str, name: str):
-        if module.split(".")[0] == "chumpy":
-            return _ChumpyArray
-        if module.startswith("scipy.sparse") and name == "csc_matrix":
-            return _SparseMatrix
-        if (module, name) in (("copy_reg", "_reconstructor"), ("copyreg", "_reconstructor")):
-            return _reconstruct
-        if module in ("__builtin__", "builtins") and name in ("object", "set"):
-            return {"object": object, "set": set}[name]
-        return super().find_class(module, name)
+def _build_sparse(state: dict[str, Any]) -> np.ndarray:
+    """The dense array of scipy's csc_matrix, by its pickled state; every index is checked."""
+    data, rows, starts = (_check_array(state[name]) for name in ("data", "indices", "indptr"))
+    height, width = state["_shape"] if "_shape" in state else state["shape"]
+    sizes = np.diff(starts)
+    fits = (
+        type(height) is type(width) is int
+        and 0 < height * width <= _MAX_ENTRIES
+        and data.ndim == rows.ndim == starts.ndim == 1
+        and rows.dtype.kind in "iu" and starts.dtype.kind in "iu"
+        and len(starts) == width + 1 and starts[0] == 0
+        and len(data) == len(rows) == starts[-1] and (starts[1:] >= starts[:-1]).all()
+        and (rows >= 0).all() and (rows < height).all()
+    )  # fmt: skip
+    if not fits:
+        raise ValueError("the indices of a sparse matrix lie outside of it")
+    dense = np.zeros((height, width), data.dtype)
+    np.add.at(dense, (rows, np.repeat(np.arange(width), sizes)), data)
+    return dense
 
 
-def _to_plain(value: Any) -> Any:
-    return value.value() if isinstance(value, _StandIn) else value
+def _check_array(value: Any) -> np.ndarray:
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"it holds a {type(value).__name__} where an array should be")
+    return value
+
+
+_CHUMPY = Known(lambda *_: Unbuilt(_build_chumpy))
+_SPARSE = Known(lambda *_: Unbuilt(_build_sparse))
+_OBJECT = Known(lambda: None)
+
+
+def _find_known(module: str, name: str) -> Any:
+    """What such a file may name; the module paths of scipy and chumpy changed over the years."""
+    if module.split(".")[0] == "chumpy":
+        return _CHUMPY
+    if module.startswith("scipy.sparse") and name == "csc_matrix":
+        return _SPARSE
+    if (module, name) in (("copy_reg", "_reconstructor"), ("copyreg", "_reconstructor")):
+        return Known(lambda known, *_: known.call())
+    if module in ("__builtin__", "builtins") and name == "object":
+        return _OBJECT
+    return find_numpy(module, name)
 
 
 def _read_pickle(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = _SmplUnpickler(file, encoding="latin1").load()
-        if not isinstance(content, dict):
-            raise ValueError(f"found a {type(content).__name__}, expected a dictionary")
-        return {key: _to_plain(value) for key, value in content.items()}
-    except (pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(f"{path} is not a readable SMPL pickle: {error}") from error
+    advice = "get it again from where body models are published, see README.md"
+    content = read_pickle(path, "SMPL pickle", advice, _find_known)
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}, expected a dictionary")
+    return content
 
 
 def find_licensed_model(additional: Path, gender: str) -> Path:
@@ -180,33 +171,25 @@ def read_smpl_file(path: Path) -> SmplArrays:
 
 
 def _check_arrays(path: Path, content: dict[str, Any]) -> SmplArrays:
-    def floats(key):
-        return np.ascontiguousarray(np.asarray(content[key]), dtype=np.float32)
+    plain = {}
+    for key in _REQUIRED:
+        array = content[key]
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            found = getattr(array, "dtype", type(array).__name__)
+            raise InputError(f"{path}: {key} is a {found}, expected an array of numbers")
+        with np.errstate(all="ignore"):  # what is too large for the dtype is found below
+            dtype = np.int64 if key in ("kintree_table", "f") else np.float32
+            plain[key] = np.ascontiguousarray(array, dtype)
+    arrays = SmplArrays(**plain)
 
-    def integers(key):
-        return np.ascontiguousarray(np.asarray(content[key]).astype(np.int64))
-
-    try:
-        arrays = SmplArrays(
-            v_template=floats("v_template"),
-            shapedirs=floats("shapedirs"),
-            posedirs=floats("posedirs"),
-            J_regressor=floats("J_regressor"),
-            weights=floats("weights"),
-            kintree_table=integers("kintree_table"),
-            f=integers("f"),
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} holds something that is not an array: {error}") from error
-
-    vertices, joints = len(arrays.v_template), len(SMPL_JOINTS)
+    vertices, joints = arrays.v_template.size // 3, len(SMPL_JOINTS)
     expected = {
         "v_template": (vertices, 3),
         "posedirs": (vertices, 3, 9 * (joints - 1)),
         "J_regressor": (joints, vertices),
         "weights": (vertices, joints),
         "kintree_table": (2, joints),
-        "f": (len(arrays.f), 3),
+        "f": (max(arrays.f.size // 3, 1), 3),
     }
     if arrays.shapedirs.ndim == 3 and arrays.shapedirs.shape[2] > NUM_BETAS:
         arrays = arrays._replace(shapedirs=np.ascontiguousarray(arrays.shapedirs[:, :, :NUM_BETAS]))

@@ -11,7 +11,6 @@ cam_t (N, 3) metres from the body's origin and cam_k (N, 3, 3) pixels.
 Left out are frames whose camera was not aligned, and people with few joints detected.
 """
 
-import pickle
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from utils.files import write_npz
 from utils.images import read_image, write_image
 from utils.joints import COCO17, indices_of
 from utils.paths import DATA
-from utils.readers import PlainUnpickler
+from utils.pickles import read_pickle
 
 # The 18 joints of `poses2d`, OpenPose's COCO order.
 OPENPOSE18 = (
@@ -110,11 +109,7 @@ def read_sequence(path: Path) -> Sequence:
     Raises:
         InputError: it cannot be read, is incomplete, or its arrays do not fit together.
     """
-    try:
-        with path.open("rb") as file:
-            content = PlainUnpickler(file, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(f"{path} is not a readable 3DPW sequence: {error}") from error
+    content = read_pickle(path, "3DPW sequence", "get it again from where 3DPW is published")
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}, expected a dictionary")
     missing = [key for key in _REQUIRED if key not in content]
@@ -127,8 +122,14 @@ def read_sequence(path: Path) -> Sequence:
 
 
 def _parse_sequence(content: dict[str, Any]) -> Sequence:
+    def arrays(key: str) -> list[np.ndarray]:
+        values = content[key]
+        if not isinstance(values, list) or not all(isinstance(v, np.ndarray) for v in values):
+            raise ValueError(f"{key} is no list of arrays")
+        return values
+
     def floats(key: str) -> list[np.ndarray]:
-        return [np.asarray(value, dtype=np.float64) for value in content[key]]
+        return [value.astype(np.float64) for value in arrays(key)]
 
     return Sequence(
         name=str(content["sequence"]),

@@ -52,7 +52,7 @@ class DataOptions:
     observed_people: tuple[Path, ...] = ()  # npz files of tools/observe_people.py to train on too
     observed_share: PartialShare = 0.4  # of each batch that is taken from them, if there are any
     # side of the network's input, pixels; a ResNet halves it five times
-    image_size: Annotated[int, Range(32)] = 256
+    image_size: Annotated[int, Range(32, 2048)] = 256
     renderer: Literal["own", "nmr"] = "own"  # nmr: neural_renderer, if you have it; same rules
 
 

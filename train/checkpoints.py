@@ -122,16 +122,31 @@ def restore_state(trainer: Trainer, state: dict[str, Any]) -> None:
         trainer.average.load_state_dict(state["ema_state_dict"])
     trainer.regressor.load_state_dict(state["model_state_dict"])
     trainer.criterion.load_state_dict(state["criterion_state_dict"])
-    decays = [group["weight_decay"] for group in trainer.optimiser.param_groups]
+    settings = [
+        {name: value for name, value in group.items() if name != "params"}
+        for group in trainer.optimiser.param_groups
+    ]
     trainer.optimiser.load_state_dict(state["optimiser_state_dict"])
-    for group, decay in zip(trainer.optimiser.param_groups, decays, strict=True):
-        group["weight_decay"] = decay  # as this run's options say; so is the learning rate
+    for group, setting in zip(trainer.optimiser.param_groups, settings, strict=True):
+        group.update(setting)  # as this run's options say
+    check_optimiser(trainer.optimiser)
     for name in ("epoch", "step", "samples_seen", "best_epoch"):
         setattr(trainer, name, state[name])
     trainer.history = list(state["history"])
     trainer.best_metrics = dict(state["best_epoch_val_metrics"])
     trainer.best_weights = state["best_model_state_dict"]
     torch.set_rng_state(state["random_state"])
+
+
+def check_optimiser(optimiser: torch.optim.Optimizer) -> None:
+    """Raises ValueError unless each parameter's averages have its shape and are finite numbers."""
+    for parameter in (each for group in optimiser.param_groups for each in group["params"]):
+        for name, values in optimiser.state[parameter].items():
+            shape = () if name == "step" else parameter.shape
+            if not isinstance(values, torch.Tensor) or values.shape != shape:
+                raise ValueError(f"the optimiser's {name} is not a tensor of shape {tuple(shape)}")
+            if not values.isfinite().all():
+                raise ValueError(f"the optimiser's {name} has values that are not finite numbers")
 
 
 def start_folder(output: Path, resume: bool) -> None:
@@ -207,12 +222,23 @@ def resume(trainer: Trainer, options: dict[str, Any], folder: Path) -> list[str]
     else:
         check_same_body(checkpoint["body"], trainer.synthesiser.body_model, path)
         changed = compare_options(checkpoint.get("options", {}), options)
+        _check_counters(checkpoint, path)
     try:
         restore_state(trainer, checkpoint)
-    except (RuntimeError, ValueError) as error:
-        problem = " ".join(str(error).split())
+    except Exception as error:  # torch's optimisers believe what they are given
+        problem = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} does not fit the options of this run: {problem}") from error
     return changed
+
+
+def _check_counters(checkpoint: dict[str, Any], path: Path) -> None:
+    """Raises InputError where epochs and history do not belong together."""
+    epoch, finished = checkpoint["epoch"], len(checkpoint["history"])
+    if not checkpoint["best_epoch"] <= epoch == finished:
+        raise InputError(
+            f"{path} says that {epoch} epochs are finished, the best was {checkpoint['best_epoch']}"
+            f" and {finished} are recorded; it is damaged, start the run anew"
+        )
 
 
 def compare_options(saved: dict[str, Any], options: dict[str, Any]) -> list[str]:

@@ -22,17 +22,29 @@ class RunLog:
 
     Args:
         folder: of the run; it must exist.
-        finished_epochs: TensorBoard forgets what an interrupted run wrote after these.
+        history: a row for every epoch that is finished already. TensorBoard forgets what an
+            interrupted run wrote after these; what it did not come to write is added here.
 
     Raises:
         InputError: another run is writing into the folder.
     """
 
-    def __init__(self, folder: Path, finished_epochs: int):
+    def __init__(self, folder: Path, history: list[dict[str, float]]):
         """Opens the TensorBoard log."""
         self.folder = folder
         self._lock = lock_folder(folder)
-        self.writer = SummaryWriter(str(folder), purge_step=finished_epochs + 1)
+        self.writer = SummaryWriter(str(folder), purge_step=len(history) + 1)
+        for row in history[self._count_written() :]:
+            self._write_curves(row)
+        if history:
+            self._write_csv(history)
+
+    def _count_written(self) -> int:
+        """How many epochs are in the CSV, which is written after TensorBoard's curves."""
+        try:
+            return max(len((self.folder / METRICS_FILE).read_bytes().splitlines()) - 1, 0)
+        except OSError:
+            return 0
 
     def write_epoch(self, history: list[dict[str, float]], sample: dict[str, Tensor]) -> None:
         """Records the newest epoch.
@@ -43,15 +55,18 @@ class RunLog:
             sample: of `Trainer.validate`.
         """
         row = history[-1]
-        for name, value in row.items():
-            if name != "epoch":
-                # "val_pve_pa" becomes "val/pve_pa", which TensorBoard groups.
-                self.writer.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
+        self._write_curves(row)
         self.writer.add_image(
             "val/proxy_target_prediction", proxy_grid(sample), row["epoch"], dataformats="HWC"
         )
         self.writer.flush()
         self._write_csv(history)
+
+    def _write_curves(self, row: dict[str, float]) -> None:
+        for name, value in row.items():
+            if name != "epoch":
+                # "val_pve_pa" becomes "val/pve_pa", which TensorBoard groups.
+                self.writer.add_scalar(name.replace("_", "/", 1), value, row["epoch"])
 
     def close(self) -> None:
         """Closes the TensorBoard log and leaves the folder to others."""

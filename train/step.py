@@ -110,13 +110,17 @@ class Means:
 
     def check(self, ranks: Ranks) -> None:
         """Raises InputError, naming every term, when a sum is not finite."""
-        values = self.compute(ranks)
-        if not all(map(math.isfinite, values.values())):
-            terms = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-            raise InputError(
-                f"the loss is no longer a finite number ({terms}); lower the learning rate, or set "
-                "max_grad_norm, and resume from the last checkpoint"
-            )
+        check_finite(self.compute(ranks))
+
+
+def check_finite(losses: dict[str, float]) -> None:
+    """Raises InputError, naming every term, when a loss is not finite."""
+    if not all(map(math.isfinite, losses.values())):
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+        raise InputError(
+            f"the loss is no longer a finite number ({terms}); lower the learning rate, or set "
+            "max_grad_norm, and resume from the last checkpoint"
+        )
 
 
 class RoundsTrial:

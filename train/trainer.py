@@ -29,6 +29,7 @@ from train.step import (
     RoundsTrial,
     SelectionMetric,
     SelectionRule,
+    check_finite,
     compile_network,
     is_better,
 )
@@ -241,7 +242,7 @@ class Trainer:
             silhouettes, and joints, for pictures.
 
         Raises:
-            InputError: there are fewer people than processes.
+            InputError: there are fewer people than processes, or the loss is not a finite number.
         """
         self._check_enough(len(poses), "validation")
         self.ranks.share_buffers(self.validated)
@@ -256,7 +257,10 @@ class Trainer:
             batch = self.synthesiser(some_poses, some_betas)
             # Each process by itself: their shares may differ in length.
             parameters, loss, terms = self._validation_loss_of(*batch)
-            readings.add({"loss": loss, **terms}, weight=len(some_poses))
+            losses = {"loss": loss, **terms}
+            # The last step of training may have made them so; metrics fail on such bodies.
+            check_finite({name: value.item() for name, value in losses.items()})
+            readings.add(losses, weight=len(some_poses))
             prediction = self.decode(parameters)
             silhouettes = render_silhouettes(
                 prediction["vertices"], prediction["cam_wp"], self.synthesiser.rasteriser

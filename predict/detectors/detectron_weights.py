@@ -1,30 +1,23 @@
 """Weights of detectron2's networks: found, read without running code from them, loaded strictly.
 
 The published files are pickles of a dictionary whose "model" maps parameter names to numpy arrays.
-detectron2 itself unpickles them freely, which runs whatever a file asks for; here an unpickler that
-knows plain containers and numpy arrays alone reads them.
+detectron2 itself unpickles them freely, which runs whatever a file asks for; here they are read as
+data, see `utils.pickles`.
 """
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from utils.errors import InputError
-from utils.readers import PlainUnpickler
+from utils.pickles import read_pickle
+from utils.torch_files import check_tensors, read_torch
 
 INSTEAD = "or use --silh_from mediapipe, which needs no such file"
 # In old files, and no longer kept with the weights: the configuration gives the same numbers.
 _HARMLESS_PREFIXES = ("pixel_mean", "pixel_std", "proposal_generator.anchor_generator.cell_anchors")
-# What unpickling or torch's reader raise for a file that is broken or something else.
-_NOT_READABLE = (
-    pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
-    TypeError, ImportError, ArithmeticError, MemoryError, SyntaxError, SystemError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,17 +76,14 @@ def read_weights(path: Path, file: WeightsFile) -> dict[str, Tensor]:
     Raises:
         InputError: the file cannot be read, or holds something else than named arrays.
     """
+    read = read_torch if path.suffix == ".pth" else read_pickle
+    advice = f"replace it by {file.url}, {INSTEAD}"
+    content = read(path, f"file with the weights of {file.network}", advice)
+    weights = content.get("model", content) if isinstance(content, dict) else content
     try:
-        content = _read_torch(path) if path.suffix == ".pth" else _read_pickle(path)
-        weights = content.get("model", content) if isinstance(content, Mapping) else None
-        if not isinstance(weights, Mapping) or not weights:
-            raise ValueError("it holds no dictionary of arrays by name")
-        return {str(name): torch.as_tensor(values) for name, values in weights.items()}
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except _NOT_READABLE as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise file.unfit(path, reason) from error
+        return check_tensors(weights)
+    except (TypeError, ValueError) as error:  # TypeError: arrays of text
+        raise file.unfit(path, str(error)) from error
 
 
 def load_weights(
@@ -131,12 +121,3 @@ def load_weights(
     given = type(expected)(given)
     given._metadata = expected._metadata
     network.load_state_dict(given)
-
-
-def _read_pickle(path: Path) -> Any:
-    with path.open("rb") as file:
-        return PlainUnpickler(file, encoding="latin1").load()
-
-
-def _read_torch(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)

@@ -8,7 +8,6 @@ against 34.6, for 2.5 times the work. Half of what the network sees is the silho
 shape shows in nothing else.
 """
 
-import pickle
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +32,8 @@ from predict.detectors.matching import MaskCandidate, PoseCandidate, match_peopl
 from predict.detectors.rules import OWN, DetectorRules
 from utils.errors import InputError
 from utils.joints import COCO17
+from utils.readers import reading
+from utils.torch_files import check_tensors, read_torch
 
 MASK_WEIGHTS = MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1
 POSE_WEIGHTS = KeypointRCNN_ResNet50_FPN_Weights.COCO_V1
@@ -203,19 +204,8 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
     Raises:
         InputError: the file cannot be read or holds the weights of something else.
     """
-    try:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        TypeError,
-        LookupError,
-        OSError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} does not hold torchvision's weights of that name ({reason}); delete it and "
-            "download it again"
-        ) from error
+    kind = "file of torchvision's weights of that name"
+    advice = "delete it and download it again"
+    with reading(path, kind, advice):
+        model.load_state_dict(check_tensors(read_torch(path, kind, advice)))
     return model

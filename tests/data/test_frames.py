@@ -36,7 +36,7 @@ def test_a_window_outside_the_photo_is_an_error(tmp_path):
 
 def test_masks_that_are_none(tmp_path):
     (tmp_path / "text.png").write_text("hello")
-    with pytest.raises(InputError, match="not hold a mask"):
+    with pytest.raises(InputError, match="not hold an image"):
         read_mask(tmp_path / "text.png")
     with pytest.raises(InputError, match="cannot read"):
         read_mask(tmp_path / "none.png")

@@ -177,6 +177,65 @@ def test_files_that_are_no_checkpoints(tmp_path, regressor, body_model):
         read_checkpoint(tmp_path / "bare.tar")
 
 
+def _spoilt(regressor, **changes):
+    return {**regressor.state_dict(), **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"options": None}, "options is damaged: found a NoneType, expected values by name"),
+        ({"options": {"model": {"ief_iterations": 10**9}}}, "options is damaged: ief_iterations"),
+        ({"options": {"model": 3}}, "options is damaged: model is 3, expected options by name"),
+        ({"image_size": 0}, "image_size is damaged: found 0, expected a whole number from 8"),
+        ({"image_size": 20_000}, "image_size is damaged: found 20000, expected a whole number"),
+        ({"image_size": "64"}, "image_size is damaged: found str, expected a whole number"),
+        ({"epoch": -1}, "epoch is damaged: found -1, expected a whole number from 0"),
+        ({"best_epoch": None}, "best_epoch is damaged: found NoneType"),
+        ({"samples_seen": 10**5000}, "samples_seen is damaged: found int"),
+        ({"rounds": 10**9}, "rounds is damaged: found 1000000000"),
+        ({"best_model_state_dict": [1, 2]}, "best_model_state_dict is damaged: it holds no dict"),
+        ({"best_model_state_dict": {"a": "b"}}, "best_model_state_dict is damaged: 'a' names no"),
+        ({"model_state_dict": {3: torch.ones(1)}}, "model_state_dict is damaged: '3' names no"),
+        ({"model_state_dict": {"a": torch.tensor(np.nan)}}, "a has values that are not finite"),
+        ({"mean_parameters": {"pose": torch.ones(3)}}, "mean_parameters is damaged: expected pose"),
+        ({"mean_parameters": 7}, "mean_parameters is damaged"),
+        ({"body": {"name": "open"}}, "body is damaged: expected name, gender"),
+        ({"history": {"a": 1}}, "history is damaged: found a dict, expected a list"),
+        ({"history": [[1]]}, "history is damaged: found a list, expected values by name"),
+        ({"best_epoch_val_metrics": {"a": "b"}}, "best_epoch_val_metrics is damaged"),
+        ({"optimiser_state_dict": 5}, "optimiser_state_dict is damaged"),
+        ({"error_covariance": torch.full((3, 3), np.inf)}, "error_covariance is damaged"),
+    ],
+)
+def test_every_content_is_checked_when_it_is_read(tmp_path, regressor, body_model, changes, told):
+    torch.save(_ours(regressor, body_model, **changes), tmp_path / "c.tar")
+    with pytest.raises(InputError, match=rf"c\.tar: .*{told}") as refused:
+        read_checkpoint(tmp_path / "c.tar")
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_weights_that_are_too_many_or_not_numbers(tmp_path, regressor, body_model):
+    for weights, told in (
+        (_spoilt(regressor, extra=torch.ones(1)), "1 of its weights are not part of it, extra"),
+        (_spoilt(regressor, **{"image_encoder.conv1.weight": torch.ones(2, 18, 7, 7)}), "expected"),
+    ):
+        with pytest.raises(InputError, match=told):
+            load_regressor(
+                _ours(regressor, body_model, best_model_state_dict=weights), body_model, tmp_path
+            )
+
+
+def test_any_file_is_refused_without_advice_to_run_it(tmp_path):
+    for name, content in (("text", b"root:x:0:0:root"), ("web", b"<html>"), ("zip", b"PK\x03\x04")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name} is not a readable checkpoint") as refused:
+            read_checkpoint(tmp_path / name)
+        assert "weights_only" not in str(refused.value)
+    with pytest.raises(InputError, match=r"cannot read .*: Is a directory"):
+        read_checkpoint(tmp_path)
+
+
 def test_weights_that_do_not_fit(tmp_path, regressor, body_model):
     weights = dict(regressor.state_dict())
     weights.pop("image_encoder.conv1.weight")

@@ -63,7 +63,9 @@ def test_what_a_checkpoint_does_not_say_has_its_default():
         ({"feedback": {"width": 1.5}}, r"width is 1\.5, expected a value like"),
         ({"feedback": {"depth": 3, "heads": 2}}, "feedback has depth, heads, which is unknown"),
         ({"feedback": None}, "feedback is None, expected options by name"),
-        (["feedback"], r"model is \['feedback'\], expected options by name"),
+        (["feedback"], r"model is a list, expected options by name"),
+        ({"ief_iterations": 10**9}, "ief_iterations is 1000000000, expected a number from 1"),
+        ({"feedback": {"width": 10**30}}, "width is a huge number, expected a number from 1"),
     ],
 )
 def test_unknown_values_are_refused_in_one_line(stored, told, tmp_path):
@@ -103,14 +105,18 @@ def test_a_checkpoint_says_after_how_many_rounds_its_estimates_are_best(tmp_path
     )
 
 
-@pytest.mark.parametrize("width", [64, -5])
-def test_weights_of_another_size_are_refused(width, tmp_path, body_model):
+@pytest.mark.parametrize(
+    ("width", "told"),
+    [
+        (64, "not a readable checkpoint of a feedback regressor with 2 rounds .* expected"),
+        (-5, "width is -5, expected a number from 1 to 8192"),
+    ],
+)
+def test_weights_of_another_size_are_refused(width, told, tmp_path, body_model):
     network = random_network("feedback", body_model)
     options = asdict(replace(_FEEDBACK, feedback=replace(_FEEDBACK.feedback, width=width)))
     checkpoint = _checkpoint(network, options={"model": options})
-    with pytest.raises(
-        InputError, match="do not fit a feedback regressor with 2 rounds"
-    ) as refused:
+    with pytest.raises(InputError, match=told) as refused:
         load_regressor(checkpoint, body_model, tmp_path)
     assert len(str(refused.value).splitlines()) == 1
 

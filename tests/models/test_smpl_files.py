@@ -63,6 +63,33 @@ def test_npz(tmp_path):
     np.testing.assert_allclose(model.weights, arrays["weights"], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("indices", 24), ("indices", -1), ("indices", 2**31 - 1),
+        ("indptr", -1), ("indptr", 10**6), ("_shape", (24, 10**9)), ("_shape", (-24, -_VERTICES)),
+        ("_shape", "ab"), ("data", np.ones(3)), ("indices", np.zeros(3)),
+    ],
+)  # fmt: skip
+def test_sparse_matrices_with_indices_outside_are_refused(tmp_path, part, value):
+    """Scipy believes them, and writes wherever they point."""
+    matrix = scipy.sparse.csc_matrix(_arrays()["J_regressor"])
+    if isinstance(value, int):
+        getattr(matrix, part)[1] = value
+    else:
+        matrix.__dict__[part] = value
+    _write_pickle(tmp_path / "evil.pkl", {**_arrays(), "J_regressor": matrix})
+    with pytest.raises(InputError, match=r"evil\.pkl is not a readable SMPL pickle"):
+        read_smpl_file(tmp_path / "evil.pkl")
+
+
+@pytest.mark.parametrize("value", [None, [1, 2], "text", {"a": 1}, [[]] * 2, np.array(["a"])])
+def test_what_is_no_array_is_named(tmp_path, value):
+    _write_pickle(tmp_path / "evil.pkl", {**_arrays(), "weights": value})
+    with pytest.raises(InputError, match=r"evil\.pkl: weights is a .* an array of numbers"):
+        read_smpl_file(tmp_path / "evil.pkl")
+
+
 class _Attack:
     def __reduce__(self):
         return (print, ("the file ran code",))

@@ -116,7 +116,7 @@ def test_malicious_pickle_is_refused_before_it_acts(tmp_path):
 def test_what_holds_no_weights_is_told_in_one_line(tmp_path, content, suffix):
     path = tmp_path / f"some_network{suffix}"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="does not hold the weights of Some network") as error:
+    with pytest.raises(InputError, match="the weights of Some network") as error:
         read_weights(path, FILE)
     assert FILE.url in _format_error(error)
 

@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from losses.multi_task import LossOptions, MultiTaskLoss
 from models.body_model import read_mean_parameters
@@ -190,7 +191,7 @@ def test_checkpoints_predict_and_logs_are_written(tmp_path, body_model, network)
     for name, values in trainer.regressor.state_dict().items():
         assert torch.equal(values, predictor.regressor.state_dict()[name]), name
 
-    log = RunLog(tmp_path, 0)
+    log = RunLog(tmp_path, [])
     log.write_epoch(trainer.history, sample)
     log.close()
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
@@ -228,6 +229,58 @@ def test_a_loss_that_is_not_finite_stops_with_every_term(body_model, network):
     trainer = _trainer(body_model, replace(_OPTIONS, lr=1e30), network=network)
     with pytest.raises(InputError, match=r"no longer a finite number \(loss .*loss_vertices"):
         trainer.train_epoch(_poses(20), AugmentationOptions(), iter)
+
+
+def test_a_loss_that_the_last_step_spoils_stops_in_validation(body_model, network):
+    trainer = _trainer(body_model, replace(_OPTIONS, lr=1e30), network=network)
+    trainer.train_epoch(_poses(_OPTIONS.batch_size), AugmentationOptions(), iter)  # one step
+    with pytest.raises(InputError, match=r"no longer a finite number \(loss .*loss_vertices"):
+        trainer.validate(_poses(3), torch.zeros(3, 10), iter)
+
+
+def test_a_log_is_brought_up_to_the_history_on_resuming(tmp_path):
+    """The run was killed after its checkpoint and before its log; the third epoch was not saved."""
+    history = [{"epoch": n, "val_pve_pa": 10.0 * n} for n in (1, 2, 3)]
+    log = RunLog(tmp_path, [])
+    for row in history[:1]:
+        log._write_curves(row)
+    log._write_csv(history[:1])
+    log.close()
+    RunLog(tmp_path, history[:2]).close()
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == [
+        "epoch,val_pve_pa", "1,10.0", "2,20.0"
+    ]  # fmt: skip
+    RunLog(tmp_path, history[:2]).close()
+    curves = EventAccumulator(str(tmp_path)).Reload().Scalars("val/pve_pa")
+    assert [(each.step, each.value) for each in curves] == [(1, 10.0), (2, 20.0)]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda state: state.update(epoch=7), "says that 7 epochs are finished"),
+        (lambda state: state.update(best_epoch=3), "the best was 3"),
+        (lambda state: state.update(history=[]), "and 0 are recorded"),
+        (lambda state: state.update(random_state=torch.zeros(3)), "does not fit the options"),
+        (lambda state: state["optimiser_state_dict"].clear(), "does not fit the options"),
+        (
+            lambda state: state["optimiser_state_dict"]["state"][0].update(exp_avg=torch.ones(3)),
+            "the optimiser's exp_avg is not a tensor of shape",
+        ),
+        (
+            lambda state: state["optimiser_state_dict"]["state"][0]["exp_avg"].fill_(torch.nan),
+            "the optimiser's exp_avg has values that are not finite",
+        ),
+    ],
+)
+def test_a_spoilt_checkpoint_is_not_resumed(tmp_path, body_model, spoil, told):
+    trainer = _trainer(body_model)
+    _run_epochs(trainer, tmp_path, 1, _poses(4))
+    state = torch.load(tmp_path / LAST, weights_only=True)
+    spoil(state)
+    torch.save(state, tmp_path / LAST)
+    with pytest.raises(InputError, match=told):
+        resume(_trainer(body_model), {}, tmp_path)
 
 
 def test_learning_rate_warms_up_and_falls(body_model):
