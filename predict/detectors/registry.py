@@ -15,7 +15,7 @@ from utils.paths import CHECKPOINTS
 def _mediapipe(device: torch.device, checkpoints: Path) -> Detector:
     from predict.detectors.mediapipe_pose import MediaPipeDetector
 
-    return MediaPipeDetector()  # its models are part of the package, and run on the CPU
+    return MediaPipeDetector()  # its networks are part of the repository, and run on the CPU
 
 
 def _maskrcnn(device: torch.device, checkpoints: Path) -> Detector:
