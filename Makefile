@@ -1,5 +1,5 @@
 # make demo: predicts the pictures in demo/.   make test: runs every test.
-# Both set up .venv first. Another Python: make demo PYTHON=python3.11
+# Both set up .venv first. Another Python: make demo PYTHON=python3.13
 
 # The first interpreter that can run the project, else whatever python3 is, which then says why not.
 PYTHON ?= $(or $(shell for python in python3 python3.13 python3.12 python3.11 python3.10 python; do \

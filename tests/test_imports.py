@@ -61,3 +61,22 @@ def test_folder_imports_only_what_is_below_it(folder):
     for path in files:
         wrong = _imported(path) & (set(_BELOW) | _SCRIPTS) - _BELOW[folder] - {folder}
         assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+def test_what_is_not_free_for_commercial_use_is_imported_by_tests_alone():
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).parts
+        if parts[0] != "tests" and not parts[0].startswith("."):
+            assert "smplx" not in _imported(path), path
+
+
+def _named(requirements: str) -> set[str]:
+    lines = (ROOT / requirements).read_text().splitlines()
+    return {line.split("==")[0] for line in lines if "==" in line.split("#")[0]}
+
+
+def test_running_needs_neither_tests_nor_two_builds_of_opencv():
+    running, testing = _named("requirements.txt"), _named("requirements-dev.txt")
+    assert {name for name in running | testing if "opencv" in name} == {"opencv-python-headless"}
+    assert not running & testing
+    assert {"pytest", "ruff", "smplx"} <= testing

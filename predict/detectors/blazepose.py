@@ -17,6 +17,7 @@ import torch
 
 from predict.detectors.matching import box_overlaps
 from predict.detectors.tensor_graph import TensorGraph
+from utils.errors import InputError
 
 DETECTOR, LANDMARKS = "detector", "landmarks"  # names of the networks in the file
 FINDING_SIZE = 224  # px, of the image in which people are looked for
@@ -25,10 +26,11 @@ ANCHOR_GRIDS = ((28, 2), (14, 2), (7, 6))  # cells a side, anchors a cell
 MIN_SCORE = 0.5  # of there being a person, for both networks
 DOUBTFUL_SCORE = 0.1  # less certain than MIN_SCORE: counts if the second network is sure
 SURE_VISIBILITY = 0.8  # mean of the landmarks; above 0.87 for people, below 0.75 for backgrounds
-ELONGATED = 2.0  # long side by short side of photos that are searched piece by piece as well
+ELONGATED = (2.0, 8.0)  # long side by short side of photos that are searched in squares as well
 NMS_IOU = 0.3  # boxes that overlap more are of one person
 MAX_PEOPLE = 16  # that are looked at, the most certain ones
 CROP_SCALE = 1.25  # of the circle around the person that the detector gives
+MAX_SIDE = 32766  # px of a photo
 LANDMARK_COUNT = 33  # of 39; the others are for following a video
 REFINE_RADIUS = 3  # px of the heatmap
 REFINE_MIN = 0.5  # largest probability around a landmark from which the heatmap corrects it
@@ -86,7 +88,17 @@ class BlazePose:
         self._anchors = anchors()
 
     def poses(self, image: np.ndarray) -> list[Pose]:
-        """Everybody in `image`, (H, W, 3) uint8 RGB, the most certain first."""
+        """Everybody in `image`, (H, W, 3) uint8 RGB, the most certain first.
+
+        Raises:
+            InputError: it is wider or higher than OpenCV's `warpAffine` takes.
+        """
+        height, width = image.shape[:2]
+        if max(height, width) > MAX_SIDE:
+            raise InputError(
+                f"the photo has {width} x {height} pixels, and the detector takes at most "
+                f"{MAX_SIDE} in each direction; make it smaller"
+            )
         image = np.ascontiguousarray(image)  # as OpenCV wants it, and a flipped view is not
         found = []
         for region, score in self.regions(image):
@@ -171,7 +183,7 @@ def windows(height: int, width: int) -> list[Region]:
     """Where people are looked for: the whole photo, and overlapping squares of an elongated one."""
     centre, long, short = np.array([width, height]) / 2, max(height, width), min(height, width)
     found = [Region(centre, long, 0.0)]
-    if long >= ELONGATED * short:
+    if ELONGATED[0] <= long / short <= ELONGATED[1]:
         count = int(np.ceil(2 * long / short)) - 1  # at least half of each lies in the next one
         along = np.array([1, 0] if width > height else [0, 1])
         for shift in np.linspace(-1, 1, count) * (long - short) / 2:

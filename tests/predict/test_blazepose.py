@@ -14,6 +14,7 @@ from predict.detectors.blazepose import (
     refine,
     windows,
 )
+from utils.errors import InputError
 from utils.images import read_image
 from utils.paths import DEMO, MEDIAPIPE_POSE
 
@@ -157,3 +158,13 @@ def test_backgrounds_are_nobody(networks):
     photo = read_image(DEMO / "lunging.jpg")
     assert networks.poses(cv2.resize(photo[:, :110], (640, 800))) == []
     assert networks.poses(photo[:60]) == []
+
+
+def test_a_photo_that_opencv_cannot_take_is_refused_in_one_line(networks):
+    for width in (32766, 32767):
+        strip = np.zeros((2, width, 3), np.uint8)
+        if width == 32766:
+            assert networks.poses(strip[:, ::-1]) == []
+            continue
+        with pytest.raises(InputError, match=r"32767 x 2 pixels, .* at most 32766"):
+            networks.poses(strip)
