@@ -55,11 +55,13 @@ def read_image(path: Path) -> np.ndarray:
         content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    webp = path.suffix.lower() == ".webp"  # whose orientation some releases of OpenCV overlook
+    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if webp else 0)
+    image = cv2.imdecode(content, flags) if content.size else None
     if image is None:
         raise InputError(f"{path} does not hold an image that can be decoded; convert it to png")
     image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if path.suffix.lower() == ".webp":  # the one format in which OpenCV overlooks the orientation
+    if webp:
         image = _turned(image, content)
     return image
 
