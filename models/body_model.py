@@ -19,7 +19,7 @@ from kernels import skinning_numba
 from models.landmarks import Landmarks, read_arrays, read_open_landmarks, read_smpl_landmarks
 from models.smpl_files import NUM_BETAS, SmplArrays, find_licensed_model, read_smpl_file
 from utils.errors import InputError
-from utils.joints import COCOPLUS_JOINTS, EXTRA_JOINTS, H36M_JOINTS, PARTS, PICKED_SMPLX_NAMES
+from utils.joints import COCOPLUS_JOINTS, EXTRA_JOINTS, H36M_JOINTS, PARTS, PICKED_JOINTS
 from utils.paths import ADDITIONAL, OPEN_BODY
 
 BODIES = ("open", "smpl")
@@ -309,7 +309,7 @@ def _check_landmarks(arrays: SmplArrays, landmarks: Landmarks) -> None:
     rows = len(EXTRA_JOINTS) + len(COCOPLUS_JOINTS) + len(H36M_JOINTS)
     expected = {
         "regressors": (rows, vertices),
-        "vertex_ids": (len(PICKED_SMPLX_NAMES),),
+        "vertex_ids": (len(PICKED_JOINTS),),
         "face_parts": (faces,),
     }
     for key, shape in expected.items():

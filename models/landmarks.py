@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from smplx.vertex_ids import vertex_ids as SMPLX_VERTEX_IDS
 
 from models.smpl_files import SmplArrays
 from utils.errors import InputError
@@ -13,7 +12,7 @@ from utils.joints import (
     EXTRA_JOINTS,
     H36M_JOINTS,
     PARTS,
-    PICKED_SMPLX_NAMES,
+    PICKED_JOINTS,
     SMPL_JOINTS,
 )
 from utils.readers import read_npy, read_npz
@@ -24,6 +23,14 @@ _REGRESSORS = {
     "cocoplus_regressor": len(COCOPLUS_JOINTS),
     "J_regressor_h36m": len(H36M_JOINTS),
 }
+# SMPL's own vertices for the picked joints, the same for every gender.
+SMPL_PICKED_VERTICES = {
+    "nose": 332, "right_eye": 6260, "left_eye": 2800, "right_ear": 4071, "left_ear": 583,
+    "left_big_toe": 3216, "left_small_toe": 3226, "left_heel": 3387, "right_big_toe": 6617,
+    "right_small_toe": 6624, "right_heel": 6787, "left_thumb": 2746, "left_index": 2319,
+    "left_middle": 2445, "left_ring": 2556, "left_pinky": 2673, "right_thumb": 6191,
+    "right_index": 5782, "right_middle": 5905, "right_ring": 6016, "right_pinky": 6133,
+}  # fmt: skip
 _JOINTS_OF_PART = {
     "left_arm": ("left_shoulder", "left_elbow", "left_wrist", "left_hand"),
     "right_arm": ("right_shoulder", "right_elbow", "right_wrist", "right_hand"),
@@ -75,7 +82,7 @@ def read_smpl_landmarks(folder: Path, arrays: SmplArrays) -> Landmarks:
             )
         regressors.append(regressor.astype(np.float32))
     _check_faces(folder / "smpl_faces.npy", arrays)
-    ids = np.array([SMPLX_VERTEX_IDS["smplh"][name] for name in PICKED_SMPLX_NAMES], np.int64)
+    ids = np.array([SMPL_PICKED_VERTICES[name] for name in PICKED_JOINTS], np.int64)
     texture, cube = folder / "vertex_texture.npy", folder / "cube_parts.npy"
     if texture.is_file() or cube.is_file():
         # One without the other is a mistake: reading the missing one raises.

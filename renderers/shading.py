@@ -260,6 +260,8 @@ class PyrenderBackend:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its dependencies' deprecations are not the user's
             import pyrender
+        # pyrender 0.1.45 uses a name that numpy 2 dropped.
+        vars(np).setdefault("infty", np.inf)
         self._pyrender = pyrender
         self._faces = np.asarray(faces)
         self._lighting = lighting

@@ -1,5 +1,7 @@
 """Imports point down and run in no circle; nothing imports a run script; functions are short."""
 
+import re
+
 from benchmarks import structure
 from utils.paths import ROOT
 
@@ -40,3 +42,22 @@ def test_what_is_wrong_is_found(tmp_path, monkeypatch):
     assert structure.find_script_imports() == ["tools.c"]
     assert structure.find_circles() == ["tools.c", "tools.d"]
     assert structure.find_long_functions() == ["models.b.long: 51 lines"]
+
+
+def test_what_is_not_free_for_commercial_use_is_imported_by_tests_alone():
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).parts
+        if parts[0] != "tests" and not parts[0].startswith("."):
+            assert not re.search(r"^\s*(import|from) smplx", path.read_text(), re.MULTILINE), path
+
+
+def _named(requirements: str) -> set[str]:
+    lines = (ROOT / requirements).read_text().splitlines()
+    return {line.split("==")[0] for line in lines if "==" in line.split("#")[0]}
+
+
+def test_running_needs_neither_tests_nor_two_builds_of_opencv():
+    running, testing = _named("requirements.txt"), _named("requirements-dev.txt")
+    assert {name for name in running | testing if "opencv" in name} == {"opencv-python-headless"}
+    assert not running & testing
+    assert {"pytest", "ruff", "smplx"} <= testing

@@ -16,7 +16,7 @@ import torch
 from models.body_model import read_mean_parameters
 from models.regressor import Regressor
 from tests.evaluation_sets import write_ssp3d
-from utils.paths import ADDITIONAL, DEMO, ROOT
+from utils.paths import ADDITIONAL, DEMO, MEDIAPIPE_POSE, ROOT
 
 _CODE = (
     "data", "evaluate", "kernels", "losses", "metrics", "models", "predict", "renderers", "scenes",
@@ -39,6 +39,7 @@ def project(licensed_set, tmp_path_factory):
     (folder / "demo").mkdir()
     shutil.copy(sorted(DEMO.glob("*.jpg"))[0], folder / "demo" / "photo.jpg")
     (folder / "checkpoints").mkdir()
+    shutil.copy(MEDIAPIPE_POSE, folder / "checkpoints")
     write_published_checkpoint(folder / _PUBLISHED)
     poses = np.zeros((8, 72), np.float32)
     poses[:, 0] = np.pi

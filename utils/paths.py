@@ -12,6 +12,7 @@ DEMO = ROOT / "demo"
 OUTPUT = ROOT / "output"
 EXPERIMENTS = ROOT / "experiments"
 
+MEDIAPIPE_POSE = CHECKPOINTS / "mediapipe_pose.npz"
 DEFAULT_CHECKPOINT = CHECKPOINTS / "open_body_feedback.tar"
 OPEN_POSES_TRAIN = DATA / "open_poses_train.npz"
 OPEN_POSES_VAL = DATA / "open_poses_val.npz"

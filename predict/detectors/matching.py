@@ -1,6 +1,6 @@
 """From masks of one network and poses of another to people: who is who, and who comes first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,9 @@ from utils.cameras import inside_image
 
 MIN_IOU = 0.5  # IoU of boxes; two networks' boxes of one person agree to 0.8 and more
 SAME_PERSON = 0.8  # share of the smaller silhouette that lies in another: the same person again
-WELL_VISIBLE = 0.5  # confidence of a joint that may claim a loose piece of the mask
+SAME_JOINTS = 0.2  # median distance of joints, by the root of the smaller silhouette's area
+FEWEST_JOINTS = 3  # that two poses must both show before their distances say something
+WELL_VISIBLE = 0.5  # confidence of a joint that was seen, and may claim a loose piece of the mask
 CENTRED = 0.25  # a centred person's box centre lies so near the photo's, as a share of its sides
 
 
@@ -76,12 +78,17 @@ def match_people(
     pairs = _assign(masks, poses)
     matched = [_build_person(masks[mask], poses[pose], rules) for mask, pose in pairs]
     people = sorted((person for person in matched if person), key=_score, reverse=True)
-    kept: list[_Person] = []
-    for person in people:
-        if not any(_same_person(person.detection, other.detection) for other in kept):
-            kept.append(person)
+    return order_people(person.detection for person in people)
+
+
+def order_people(detections: Iterable[Detection]) -> list[Detection]:
+    """Everybody once, the most prominent first; `detections` come the most certain first."""
+    kept: list[Detection] = []
+    for detection in detections:
+        if not any(_same_person(detection, other) for other in kept):
+            kept.append(detection)
     # Sorting is stable: of two that are equally prominent the surer one stays first.
-    return sorted((person.detection for person in kept), key=measure_prominence, reverse=True)
+    return sorted(kept, key=measure_prominence, reverse=True)
 
 
 def measure_prominence(detection: Detection) -> tuple[bool, int]:
@@ -161,5 +168,12 @@ def _score(person: _Person) -> float:
 
 
 def _same_person(one: Detection, other: Detection) -> bool:
+    """Whether one silhouette lies in the other, or the joints that both show are at one place."""
     smaller = min(one.silhouette.sum(), other.silhouette.sum())
-    return bool((one.silhouette & other.silhouette).sum() > SAME_PERSON * smaller)
+    if (one.silhouette & other.silhouette).sum() > SAME_PERSON * smaller:
+        return True
+    seen = np.minimum(one.joint_confidence, other.joint_confidence) > WELL_VISIBLE
+    if seen.sum() < FEWEST_JOINTS:
+        return False
+    apart = np.linalg.norm(one.joints2d_px - other.joints2d_px, axis=1)[seen]
+    return bool(np.median(apart) < SAME_JOINTS * np.sqrt(smaller))

@@ -1,21 +1,19 @@
-"""MediaPipe Pose as the detector: silhouette and joints of one person from one network.
+"""MediaPipe Pose as the detector: everybody's silhouette and joints from one network.
 
-BlazePose (Bazarevsky et al., "BlazePose: On-device Real-time Body Pose Tracking", 2020). Its models
-come inside the mediapipe 0.10.21 package, so that this detector needs no download.
+Its networks are part of this repository, so that this detector needs no download: `blazepose`.
 """
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
+from predict.detectors.blazepose import BlazePose, Pose
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tidy_silhouette, tight_box
+from predict.detectors.matching import order_people
 from utils.cameras import inside_image
-from utils.errors import InputError
 from utils.joints import COCO17, indices_of
+from utils.paths import MEDIAPIPE_POSE
 
 # MediaPipe's 33 landmarks in its order, by our names where COCO has them.
 MEDIAPIPE33 = (
@@ -31,83 +29,37 @@ WELL_VISIBLE = 0.5  # MediaPipe's visibility above which a landmark counts as se
 
 
 class MediaPipeDetector:
-    """Finds the most prominent person of a photo.
-
-    Raises:
-        InputError: mediapipe is not installed or cannot be loaded on this machine.
-    """
-
-    def __init__(self, *_: object) -> None:
-        # Neither device nor weights: its models are part of the package, and run on the CPU.
-        self._quiet = True  # until the first person was found: only then has everything loaded
-        with _silenced_stderr():
-            try:
-                from mediapipe.python.solutions.pose import Pose
-            except ImportError as error:
-                raise InputError(
-                    f"--silh_from mediapipe cannot load mediapipe ({error}); install it with: "
-                    "pip install mediapipe==0.10.21"
-                ) from error
-            self._pose = Pose(static_image_mode=True, model_complexity=1, enable_segmentation=True)
-            # Its threads still load after this returns; a first image waits for them, and for
-            # what they log.
-            self._pose.process(np.zeros((64, 64, 3), dtype=np.uint8))
-
-    def detect(self, image: np.ndarray) -> list[Detection]:
-        """See `Detector.detect`; gives no person or one."""
-        # MediaPipe wants rows in one piece, which a cropped or flipped view is not.
-        image = np.ascontiguousarray(image)
-        with _silenced_stderr() if self._quiet else contextlib.nullcontext():
-            result = self._pose.process(image)
-        if result.pose_landmarks is None or result.segmentation_mask is None:
-            return []
-        self._quiet = False
-        landmarks = np.array(
-            [(point.x, point.y, point.visibility) for point in result.pose_landmarks.landmark],
-            dtype=np.float32,
-        )  # (33, 3)
-        return detection_of(landmarks, result.segmentation_mask)
-
-
-def detection_of(landmarks: np.ndarray, mask: np.ndarray) -> list[Detection]:
-    """One person's detection out of MediaPipe's output.
+    """Finds the people in a photo, on the CPU.
 
     Args:
-        landmarks: (33, 3) x and y in [0, 1] across the photo (beyond it when out of frame) and
-            visibility in [0, 1].
-        mask: (H, W) float, probability of person.
+        path: of the networks.
 
-    Returns:
-        One detection, or none where the mask holds no person.
+    Raises:
+        InputError: they are not there or cannot be read.
     """
-    height, width = mask.shape
-    points_px = landmarks[:, :2] * np.array([width, height], dtype=np.float32)
-    silhouette = tidy_silhouette(mask, points_px[landmarks[:, 2] > WELL_VISIBLE])
+
+    def __init__(self, *_: object, path: Path = MEDIAPIPE_POSE) -> None:
+        # No device, other weights or rules: the networks are small, shipped, and run on the CPU.
+        self._networks = BlazePose(path)
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """See `Detector.detect`."""
+        people = (detection_of(pose) for pose in self._networks.poses(image))
+        return order_people(person for person in people if person)
+
+
+def detection_of(pose: Pose) -> Detection | None:
+    """One person's detection out of MediaPipe's output; None where the mask holds no person.
+
+    A joint's confidence is MediaPipe's visibility: the probability of being in the photo and not
+    hidden by something.
+    """
+    height, width = pose.mask.shape
+    points_px, visibility = pose.landmarks[:, :2], pose.landmarks[:, 2]
+    silhouette = tidy_silhouette(pose.mask, points_px[visibility > WELL_VISIBLE])
     if not silhouette.any():
-        return []
+        return None
     joints2d_px = points_px[list(COCO17_IN_33)]
-    confidence = landmarks[list(COCO17_IN_33), 2]
+    confidence = visibility[list(COCO17_IN_33)]
     confidence = np.where(inside_image(joints2d_px, width, height), confidence, 0)
-    return [
-        Detection(silhouette, joints2d_px, confidence.astype(np.float32), tight_box(silhouette))
-    ]
-
-
-@contextlib.contextmanager
-def _silenced_stderr() -> Iterator[None]:
-    """Sends file descriptor 2 nowhere: MediaPipe's C++ libraries log there whatever one asks."""
-    if sys.stderr:
-        sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # a process without a stderr has nothing to silence
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
+    return Detection(silhouette, joints2d_px, confidence.astype(np.float32), tight_box(silhouette))

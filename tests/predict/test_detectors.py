@@ -6,13 +6,19 @@ import torch
 from scipy.ndimage import gaussian_filter, label
 
 from predict.detectors import registry
+from predict.detectors.blazepose import Pose
 from predict.detectors.masks import SPECK_SHARE, tidy_silhouette, tight_box
+from predict.detectors.matching import measure_prominence
 from predict.detectors.mediapipe_pose import MEDIAPIPE33, MediaPipeDetector, detection_of
 from utils.cameras import inside_image
 from utils.errors import InputError
+from utils.images import read_image
 from utils.joints import COCO17
+from utils.paths import DEMO, ROOT
 
 CPU = torch.device("cpu")
+PHOTOS = ROOT.parent / "shared" / "photos"
+FOUR = ("standing", "waving", "hands_on_hips", "walking")
 
 
 def test_detectors_by_name():
@@ -92,13 +98,13 @@ def test_tight_box_is_on_pixel_edges():
 
 def test_mediapipe_landmarks_become_coco_joints():
     landmarks = np.zeros((33, 3), dtype=np.float32)
-    landmarks[:, 0] = np.arange(33) / 40  # landmark i at x = i * 10 px, y = 100 px
-    landmarks[:, 1] = 0.5
+    landmarks[:, 0] = np.arange(33) * 10  # landmark i at x = i * 10 px, y = 100 px
+    landmarks[:, 1] = 100
     landmarks[:, 2] = 0.7
-    landmarks[MEDIAPIPE33.index("right_ankle"), 1] = 1.2  # below the photo
+    landmarks[MEDIAPIPE33.index("right_ankle"), 1] = 240  # below the photo
     mask = np.zeros((200, 400), dtype=np.float32)
     mask[50:150, 0:300] = 1
-    (detection,) = detection_of(landmarks, mask)
+    detection = detection_of(Pose(landmarks, mask))
     # nose 0, left eye 2, right eye 5, ears 7 and 8, then 11 to 16 and 23 to 28.
     numbers = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
     np.testing.assert_allclose(detection.joints2d_px[:, 0], np.array(numbers) * 10, atol=1e-3)
@@ -109,10 +115,43 @@ def test_mediapipe_landmarks_become_coco_joints():
 
 
 def test_mediapipe_without_a_mask_finds_nobody():
-    assert detection_of(np.full((33, 3), 0.5, np.float32), np.zeros((64, 64), np.float32)) == []
+    landmarks = np.full((33, 3), 0.5, np.float32)
+    assert detection_of(Pose(landmarks, np.zeros((64, 64), np.float32))) is None
 
 
 def test_mediapipe_finds_nobody_in_noise_and_says_nothing(capfd):
     image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
     assert MediaPipeDetector().detect(image[:, ::-1]) == []
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("columns", [4, 2])
+def test_mediapipe_finds_everybody(columns):
+    """Four rendered people in one picture, side by side and two by two, each as by themselves."""
+    detector = MediaPipeDetector()
+    photos = [read_image(DEMO / f"{name}.jpg") for name in FOUR]
+    height, width = photos[0].shape[:2]
+    rows = [np.hstack(photos[start : start + columns]) for start in range(0, 4, columns)]
+    found = detector.detect(np.vstack(rows))
+    assert len(found) == 4
+    prominences = [measure_prominence(each) for each in found]
+    assert prominences == sorted(prominences, reverse=True)
+    for number, photo in enumerate(photos):
+        row, column = divmod(number, columns)
+        corner = np.array([column * width, row * height])
+        (alone,) = detector.detect(photo)
+        together = min(
+            found, key=lambda each: np.abs(each.box - alone.box - [*corner, *corner]).sum()
+        )
+        silhouette = together.silhouette[corner[1] :, corner[0] :][:height, :width]
+        shared, either = silhouette & alone.silhouette, silhouette | alone.silhouette
+        assert shared.sum() > 0.95 * either.sum()
+        apart = np.linalg.norm(together.joints2d_px - corner - alone.joints2d_px, axis=1)
+        assert apart.max() < 0.02 * height
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="the photos are not here")
+@pytest.mark.parametrize(("name", "people"), [("person_01", 2), ("person_07", 1)])
+def test_mediapipe_finds_everybody_once_in_real_photos(name, people):
+    """Of the second one's blurred background come several poses of the same runner."""
+    assert len(MediaPipeDetector().detect(read_image(PHOTOS / f"{name}.png"))) == people

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from predict.detectors.interface import Detection
 from predict.detectors.matching import (
     MaskCandidate,
     PoseCandidate,
     box_overlaps,
     match_people,
+    order_people,
 )
 
 HEIGHT, WIDTH = 120, 200
@@ -104,6 +106,23 @@ def test_a_person_found_twice_counts_once_by_the_better_score():
     masks = [_mask(60, 20, 100, 100, 0.6), _mask(60, 20, 100, 98, 0.95)]
     poses = [_pose(60, 20, 100, 100), _pose(60, 20, 100, 98)]
     assert _boxes(masks, poses) == [[60, 20, 100, 98]]
+
+
+def test_two_poses_of_one_person_count_once_whatever_their_masks():
+    def detection(x0, shift, confidence=0.9):
+        silhouette = np.zeros((HEIGHT, WIDTH), bool)
+        silhouette[:100, x0 : x0 + 100] = True
+        joints = np.full((17, 2), 50.0, np.float32)
+        joints[:9] += shift
+        seen = np.full(17, confidence, np.float32)
+        return Detection(silhouette, joints, seen, np.array([x0, 0, x0 + 100, 100], np.float32))
+
+    # 9 of 17 joints are so far apart, so that is the median; 0.2 of 100 px counts as one place.
+    # Half of each mask lies in the other.
+    first = detection(0, 0)
+    assert order_people([first, detection(50, 13)]) == [first]  # 13 * sqrt(2) < 20
+    assert len(order_people([first, detection(50, 15)])) == 2
+    assert len(order_people([first, detection(50, 13, confidence=0.1)])) == 2  # joints unseen
 
 
 def test_of_equals_the_surer_comes_first_then_the_first_listed():

@@ -1,3 +1,4 @@
+from models.landmarks import SMPL_PICKED_VERTICES
 from utils.joints import (
     BODY_MODEL_JOINTS,
     COCO17_IN_90,
@@ -32,8 +33,8 @@ def test_parents_come_before_their_children():
     assert all(parent < child for child, parent in enumerate(SMPL_PARENTS))
 
 
-def test_smplx_names_of_picked_vertices():
+def test_picked_vertices_are_those_of_smplx():
     from smplx.vertex_ids import vertex_ids
 
-    assert set(PICKED_SMPLX_NAMES) <= set(vertex_ids["smplh"])
-    assert len(PICKED_JOINTS) == len(PICKED_SMPLX_NAMES)
+    expected = [vertex_ids["smplh"][name] for name in PICKED_SMPLX_NAMES]
+    assert [SMPL_PICKED_VERTICES[name] for name in PICKED_JOINTS] == expected
