@@ -20,13 +20,16 @@ Exit status: 0 done, 2 wrong use, 130 stopped.
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from scenes.picture_options import PictureOptions
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError, Skipped
 from utils.files import check_writable
 from utils.paths import ADDITIONAL, CHECKPOINTS, DEFAULT_CHECKPOINT, OUTPUT
+
+if TYPE_CHECKING:
+    from evaluate.sources import Evaluated
 
 
 @dataclass(frozen=True)
@@ -77,19 +80,11 @@ def run(
     """
     # Imported here so that --help and mistakes in the options are answered at once.
     from evaluate.datasets import check_own_proxies, load_frames, load_true_bodies
-    from evaluate.evaluator import Evaluator, load_predictors
+    from evaluate.evaluator import load_predictors
     from evaluate.open_benchmark import BenchmarkOptions
-    from evaluate.report import describe_checkpoints, summarise, write_results
-    from evaluate.sources import (
-        DATASET,
-        MEAN,
-        build_detectors,
-        build_sources,
-        evaluate_mean,
-        run_sources,
-    )  # fmt: skip
+    from evaluate.report import describe_checkpoints
+    from evaluate.sources import DATASET, build_detectors, evaluate_predictors
     from evaluate.true_people import TrueBodies
-    from evaluate.worst_cases import write_worst_cases
     from utils.devices import choose_device
 
     check_options(options)
@@ -103,26 +98,31 @@ def run(
     if DATASET in detectors and dataset != "open":
         check_own_proxies(options.path, frames[0])
     truth = TrueBodies(load_true_bodies(dataset, frames, additional), device)
-    sources, results, seconds = {}, {}, {}
-    for name, predictor in predictors.items():
-        evaluator = Evaluator(predictor, truth, device)
-        if not evaluator.same_mesh:
-            print(f"{name}'s body has another mesh than the truth's: joints alone are compared.")
-        prefix = f"{name}, " if len(predictors) > 1 else ""
-        built = build_sources(evaluator, detectors, frames, dataset)
-        built = {prefix + source: each for source, each in built.items()}
-        found, took = run_sources(built, frames, options.batch_size)
-        found[prefix + MEAN] = evaluate_mean(evaluator, frames, options.batch_size)
-        sources, results, seconds = sources | built, results | found, seconds | took
-    bmis = truth.compute_bmis(frames)
-    missing = {name: each.reason for name, each in detectors.items() if isinstance(each, Skipped)}
+    evaluated = evaluate_predictors(
+        predictors, truth, device, detectors, frames, dataset, options.batch_size
+    )
     summary = {
         "dataset": dataset,
         **describe_checkpoints(options.checkpoint, predictors),
-        "seconds": seconds,
-        "detectors_missing": missing,
-        **summarise(results, bmis, options.seed),
+        "seconds": evaluated.seconds,
+        "detectors_missing": {
+            name: each.reason for name, each in detectors.items() if isinstance(each, Skipped)
+        },
     }
+    return report(options, summary, evaluated)
+
+
+def report(
+    options: EvaluateOptions,
+    summary: dict[str, Any],
+    evaluated: "Evaluated",
+) -> dict[str, Any]:
+    """Writes the results and prints the table; returns the summary with its figures."""
+    from evaluate.report import summarise, write_results  # see `run`
+    from evaluate.worst_cases import write_worst_cases
+
+    frames, bmis, sources, results, _ = evaluated
+    summary = {**summary, **summarise(results, bmis, options.seed)}
     write_results(options.output, summary, results, bmis)
     write_worst_cases(options.output, sources, results, frames, options.worst_by, options.worst)
     print(f"results are in {options.output}")

@@ -1,9 +1,10 @@
 """What people are predicted from in an evaluation: photos and a detector, or their truth itself."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from tqdm import tqdm
 from data.frames import Frame
 from evaluate.evaluator import Evaluator, Outcome, Prediction, SeenPerson
 from evaluate.open_benchmark import synthesise_people
+from evaluate.true_people import TrueBodies
+from models.checkpoints import Predictor
 from predict.detectors.interface import Detector
 from predict.detectors.registry import available_detectors, build_detector
 from synthesis.options import AugmentationOptions
@@ -98,6 +101,16 @@ class ProxySource:
 Sources = dict[str, PhotoSource | ProxySource]
 
 
+class Evaluated(NamedTuple):
+    """What came of an evaluation; by source where nothing else is said."""
+
+    frames: Sequence[Frame]
+    bmis: list[float]  # of the frames
+    sources: Sources
+    results: dict[str, list[Outcome]]  # with those of `MEAN`
+    seconds: dict[str, float]
+
+
 def build_detectors(
     names: Sequence[str], dataset: str, device: torch.device, weights: Path
 ) -> Detectors:
@@ -174,3 +187,37 @@ def run_sources(
 def evaluate_mean(evaluator: Evaluator, frames: Sequence[Frame], batch_size: int) -> list[Outcome]:
     """Outcomes where the mean body in the mean pose is predicted for everybody."""
     return evaluator.evaluate(frames, batch_size, evaluator.look, evaluator.predict_mean)
+
+
+def evaluate_predictors(
+    predictors: Mapping[str, Predictor],
+    truth: TrueBodies,
+    device: torch.device,
+    detectors: Detectors,
+    frames: Sequence[Frame],
+    dataset: str,
+    batch_size: int,
+) -> Evaluated:
+    """Every predictor on every source of people, and on the mean body.
+
+    Args:
+        predictors: by name, which precedes the sources' names where there are several.
+        truth: the frames' people.
+        device: where the predictors and the truth are.
+        detectors: of `build_detectors`.
+        frames: of the dataset.
+        dataset: open, ssp3d or 3dpw.
+        batch_size: photos at a time.
+    """
+    sources, results, seconds = {}, {}, {}
+    for name, predictor in predictors.items():
+        evaluator = Evaluator(predictor, truth, device)
+        if not evaluator.same_mesh:
+            print(f"{name}'s body has another mesh than the truth's: joints alone are compared.")
+        prefix = f"{name}, " if len(predictors) > 1 else ""
+        built = build_sources(evaluator, detectors, frames, dataset)
+        built = {prefix + source: each for source, each in built.items()}
+        found, took = run_sources(built, frames, batch_size)
+        found[prefix + MEAN] = evaluate_mean(evaluator, frames, batch_size)
+        sources, results, seconds = sources | built, results | found, seconds | took
+    return Evaluated(frames, truth.compute_bmis(frames), sources, results, seconds)
