@@ -9,7 +9,6 @@ Their weights stay what they are, 16-bit floats; what is written beside them is 
 the layers run. Both networks are run here by ai-edge-litert, too, and must agree.
 """
 
-import io
 import sys
 import zipfile
 from collections.abc import Callable
@@ -23,7 +22,7 @@ import torch
 from predict.detectors.tensor_graph import TensorGraph, to_arrays
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
-from utils.files import write_whole
+from utils.files import write_npz, write_whole
 from utils.paths import MEDIAPIPE_POSE
 
 FILES = {
@@ -54,11 +53,9 @@ def main(options: Options) -> None:
         converted = to_arrays(name, steps, weights)
         compare(name, TensorGraph(steps, weights), oracle)
         arrays |= converted
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    write_whole(options.output, file.getvalue())
+    write_npz(options.output, arrays)
     write_whole(options.output.with_name(f"{options.output.stem}_LICENSE.txt"), license_text)
-    print(f"wrote {options.output}, {len(file.getvalue()) / 1e6:.1f} MB")
+    print(f"wrote {options.output}, {options.output.stat().st_size / 1e6:.1f} MB")
 
 
 def read_wheel(wheel: Path) -> tuple[dict[str, bytes], bytes]:

@@ -6,7 +6,7 @@ import torch
 
 from predict.detectors.tensor_graph import TensorGraph, to_arrays
 from utils.errors import InputError
-from utils.readers import write_npz
+from utils.files import write_npz
 
 
 def _run(image, *steps, weights=()):
