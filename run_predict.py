@@ -35,6 +35,7 @@ from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
 
 if TYPE_CHECKING:
     from predict.folder import FolderPredictor
+    from predict.people import Photo
 
 ALL_DONE, NONE_DONE, SOME_SKIPPED = 0, 1, 3
 
@@ -64,6 +65,7 @@ class PredictOptions:
     vertex_scatter: bool = False  # one picture more: the predicted vertices as points
     renderer: Literal["auto", "pyrender", "own"] = "auto"  # auto: pyrender where OpenGL works
     save_meshes: bool = False  # also write the posed and the T-posed body as .obj
+    skip_done: bool = False  # leave out photos whose results are there: goes on where a run stopped
 
 
 def main() -> int:
@@ -86,8 +88,9 @@ def predict(options: PredictOptions) -> int:
     check_options(options)
     ranks = Ranks.from_environment()
     paths = find_images(options.input)
-    photos = ranks.share_of(list(map(Photo, paths, make_output_names(paths))))
     make_output_folder(options.output, options.input)
+    photos = ranks.share_of(list(map(Photo, paths, make_output_names(paths))))
+    photos = choose_photos(options, photos)
     device = name_device(options.device, options.gpu)
     folder_predictor = load(options, ranks.device_name(device, shared=True))
     report = Report(numbered=options.people == "all")
@@ -103,6 +106,19 @@ def predict(options: PredictOptions) -> int:
     if ranks.is_first:
         print(total.summary(options.output))
     return choose_exit_status(total.done, total.skipped)
+
+
+def choose_photos(options: PredictOptions, photos: "list[Photo]") -> "list[Photo]":
+    """Which of the photos to predict; says what becomes of results that are there already."""
+    from predict.results import is_done
+
+    numbered = options.people == "all"
+    left = [photo for photo in photos if not is_done(options.output, photo.name, numbered)]
+    if len(left) < len(photos):
+        fate = "left out" if options.skip_done else "made again; --skip-done leaves them out"
+        done = f"{len(photos) - len(left)} of {len(photos)} photos have results"
+        print(f"{done} in {options.output} and are {fate}", flush=True)
+    return left if options.skip_done else photos
 
 
 def load(options: PredictOptions, device_name: str) -> "FolderPredictor":

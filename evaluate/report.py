@@ -1,6 +1,7 @@
 """What an evaluation leaves behind: a summary with intervals, a table and a line per frame."""
 
 import csv
+import io
 import json
 import math
 from collections import Counter
@@ -13,6 +14,7 @@ import numpy as np
 from evaluate.evaluator import OVERLAP, Outcome
 from metrics.bootstrap import Intervals, bootstrap_means, bootstrap_medians, bootstrap_ratios
 from models.checkpoints import Predictor
+from utils.files import write_whole
 
 # Metrics in the order of the table: what they are called and how many decimals are shown.
 METRICS = {
@@ -264,26 +266,27 @@ def write_results(
 ) -> None:
     """Writes summary.json, summary.md and per_frame.csv, and prints the table."""
     tables = format_tables(summary)
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    (folder / "summary.md").write_text(tables + "\n")
+    write_whole(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    write_whole(folder / "summary.md", (tables + "\n").encode())
     write_frames(folder / "per_frame.csv", results, bmis)
     print(tables)
 
 
 def write_frames(path: Path, results: Results, bmis: Sequence[float]) -> None:
     """Writes a CSV file with a line for every frame and source."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        columns = [*METRICS, *OVERLAP]
-        writer.writerow(["source", "name", "group", "gender", "bmi", "problem", *columns])
-        for source, outcomes in results.items():
-            for outcome, bmi in zip(outcomes, bmis, strict=True):
-                frame = outcome.frame
-                values = [outcome.values.get(name, math.nan) for name in columns]
-                writer.writerow(
-                    [source, frame.name, frame.group, frame.gender, f"{bmi:.3f}", outcome.problem]
-                    + ["" if math.isnan(value) else f"{value:.6g}" for value in values]
-                )
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    columns = [*METRICS, *OVERLAP]
+    writer.writerow(["source", "name", "group", "gender", "bmi", "problem", *columns])
+    for source, outcomes in results.items():
+        for outcome, bmi in zip(outcomes, bmis, strict=True):
+            frame = outcome.frame
+            values = [outcome.values.get(name, math.nan) for name in columns]
+            writer.writerow(
+                [source, frame.name, frame.group, frame.gender, f"{bmi:.3f}", outcome.problem]
+                + ["" if math.isnan(value) else f"{value:.6g}" for value in values]
+            )
+    write_whole(path, table.getvalue().encode(errors="surrogateescape"))
 
 
 def find_worst(outcomes: Sequence[Outcome], metric: str, count: int) -> list[int]:

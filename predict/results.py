@@ -72,6 +72,12 @@ def make_person_names(name: str, count: int, numbered: bool) -> list[str]:
     return [name]
 
 
+def is_done(output: Path, name: str, numbered: bool) -> bool:
+    """Whether all files of a photo are there: of its first person the npz is written last."""
+    (first,) = make_person_names(name, 1, numbered)
+    return (output / f"{first}.npz").is_file()
+
+
 def make_output_folder(output: Path, source: Path) -> None:
     """Makes the folder for results.
 
@@ -207,20 +213,23 @@ class ResultWriter:
             InputError: a file cannot be written.
         """
         names = make_person_names(photo.name, len(photo.people), self.numbered)
+        # The first person last, whose npz says that the photo is done, see `is_done`.
+        people = list(zip(names, photo.people, strict=True))
+        measurements = [self._write_person(*each) for each in people[::-1]][::-1]
         return PhotoResult(
             photo.path.name,
-            [self._write_person(*each) for each in zip(names, photo.people, strict=True)],
+            measurements,
             [person.silhouette_iou for person in photo.people],
             self.comparer.errors_beside(photo.path, photo.people[0].arrays),
         )
 
     def _write_person(self, name: str, person: Person) -> Measurements:
         measurements = measure(person.arrays["vertices_tpose"], self.faces)
-        save_person(self.output / f"{name}.npz", person)
         if self.meshes:
             save_meshes(self.output / name, person.arrays, self.faces)
         for kind, picture in person.pictures.items():
             write_image(self.output / f"{name}_{kind}.png", picture)
+        save_person(self.output / f"{name}.npz", person)
         return measurements
 
 

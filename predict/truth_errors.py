@@ -1,6 +1,7 @@
 """Errors of a prediction where the truth lies beside the photo, as with the images in demo/."""
 
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from metrics.measurements import Measurements
 from models.body_model import BodyModel
 from renderers.rasteriser import Rasteriser
 from utils.cameras import crop_intrinsics
+from utils.command_line import escape_controls
 from utils.errors import InputError
 from utils.rotations import pose_to_rotmats
 
@@ -54,17 +56,24 @@ class TruthComparer:
         Returns:
             None where there is no truth, or none that can be used, which is logged.
         """
-        path = truth_path(photo)
         try:
-            if not path.is_file():
-                return None
-            pred, target = self.pair_with(person, read_truth(path))
-        except (InputError, OSError) as error:
-            log.warning("%s is not compared with its truth: %s", photo.name, error)
+            path = truth_path(photo)
+            return self._compare(person, read_truth(path)) if path.is_file() else None
+        except Exception as error:  # the photo is done all the same, whatever is in that file
+            known = isinstance(error, InputError | OSError)
+            reason = str(error) if known else f"{type(error).__name__}: {error}"
+            text = f"{photo.name} is not compared with its truth: {' '.join(reason.split())}"
+            log.warning("%s", escape_controls(text))
             return None
+
+    def _compare(self, person: dict[str, np.ndarray], truth: Truth) -> dict[str, float]:
+        pred, target = self.pair_with(person, truth)
         weights = [each["measurements"][:, _WEIGHT] for each in (pred, target)]
         errors = {**compare_people(pred, target), "weight_error": (weights[0] - weights[1]).abs()}
-        return {label: errors[name].item() for label, name in _PRINTED.items()}
+        shown = {label: errors[name].item() for label, name in _PRINTED.items()}
+        if not all(map(math.isfinite, shown.values())):
+            raise InputError("its values are those of no person")
+        return shown
 
     @torch.inference_mode()
     def pair_with(

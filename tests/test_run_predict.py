@@ -17,6 +17,7 @@ import torch
 import run_predict
 from models import refinement
 from models.body_model import BodyModel, read_mean_parameters
+from predict import truth_errors
 from predict.detectors import registry
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
@@ -175,6 +176,43 @@ def test_a_truth_of_another_kind_is_left_out_with_a_warning(
     assert predict(_options(tmp_path, checkpoint, visuals=False)) == run_predict.ALL_DONE
     assert "a_truth.npz has no" in caplog.text
     assert "against the truth" not in capsys.readouterr().out
+
+
+def test_any_truth_file_leaves_the_photo_done(
+    tmp_path, checkpoint, fake_detector, monkeypatch, caplog
+):
+    """Whatever goes wrong in the comparison, it is left out with its reason."""
+    _write_photo(tmp_path / "photos" / "a.png", 120)
+    (tmp_path / "photos" / "a_truth.npz").write_bytes(b"PK\x03\x04 broken")
+    options = _options(tmp_path, checkpoint, visuals=False)
+    assert predict(options) == run_predict.ALL_DONE
+    assert "a.png is not compared with its truth: " in caplog.text
+
+    def fail(*_):
+        raise RuntimeError("something\nunforeseen")
+
+    monkeypatch.setattr(truth_errors, "read_truth", fail)
+    assert predict(options) == run_predict.ALL_DONE
+    assert "not compared with its truth: RuntimeError: something unforeseen" in caplog.text
+
+
+def test_results_that_are_there_are_left_out_or_made_again_with_a_word(
+    tmp_path, checkpoint, fake_detector, capsys
+):
+    for name in "ab":
+        _write_photo(tmp_path / "photos" / f"{name}.png", 120)
+    options = _options(tmp_path, checkpoint, visuals=False)
+    assert predict(options) == run_predict.ALL_DONE
+    assert "have results" not in capsys.readouterr().out
+    (options.output / "b.npz").unlink()
+    (options.output / "a.npz").write_text("kept")
+    assert predict(replace(options, skip_done=True)) == run_predict.ALL_DONE
+    assert "1 of 2 photos have results in" in capsys.readouterr().out
+    assert (options.output / "a.npz").read_text() == "kept"
+    assert (options.output / "b.npz").is_file()
+    assert predict(options) == run_predict.ALL_DONE
+    assert "are made again; --skip-done leaves them out" in capsys.readouterr().out
+    assert (options.output / "a.npz").read_bytes()[:2] == b"PK"
 
 
 def test_nobody_anywhere(tmp_path, checkpoint, fake_detector):

@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -113,7 +112,7 @@ def run_script(main: Callable[[], int | None], stopped: str = "stopped") -> int:
         more, `NO_OUTPUT` where it cannot be written.
     """
     _prepare_streams()
-    if threading.current_thread() is threading.main_thread():
+    if main.__module__ == "__main__":  # not where a test calls a script's function
         end_on_signals(stopped)
     # Python looks through everything that is loaded once more when it ends; with torch that takes
     # a second, and frees nothing that matters.
@@ -123,7 +122,7 @@ def run_script(main: Callable[[], int | None], stopped: str = "stopped") -> int:
     except InputError as error:
         _complain(str(error))
         return WRONG_USE
-    except KeyboardInterrupt:  # raised by something else than Ctrl-C
+    except KeyboardInterrupt:  # where signals do not end the program by themselves
         _complain(stopped)
         return STOPPED
     except _OutputError as error:

@@ -2,18 +2,23 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import trimesh
 
+import utils.images
 from models.body_model import BodyModel
+from predict import results
 from predict.detectors.interface import Detection
-from predict.people import Person
+from predict.people import Person, Photo
 from predict.results import (
     PICTURE_SIDE,
+    ResultWriter,
     draw_person,
+    is_done,
     make_output_folder,
     make_output_names,
     make_person_names,
@@ -89,6 +94,31 @@ def test_everything_is_in_the_npz(tmp_path):
         assert content["joint_names"].shape == (90,)
         assert content["detected_joint_names"][0] == "nose"
         assert content["detected_joints2d_px"].shape == (17, 2)
+
+
+def test_a_photo_is_done_when_all_its_files_are(tmp_path, monkeypatch):
+    """The run ends at any of its files: it counts as done with the last one alone."""
+    detection = Detection(
+        np.ones((4, 4), bool), np.ones((17, 2), np.float32), np.ones(17, np.float32), np.zeros(4)
+    )
+    picture = {"overlay": np.zeros((4, 4, 3), np.uint8)}
+    person = Person(detection, {"vertices_tpose": np.zeros((3, 3))}, pictures=picture)
+    photo = Photo(tmp_path / "a.png", "a", people=(person, person))
+    monkeypatch.setattr(results, "measure", lambda *_: None)
+    comparer = SimpleNamespace(errors_beside=lambda *_: None)
+    writer = ResultWriter(tmp_path, np.array([[0, 1, 2]]), False, True, comparer)
+    write, written = results.write_whole, []
+
+    def check_and_write(path, content):
+        assert not is_done(tmp_path, "a", True)
+        write(path, content)
+        written.append(path.name)
+
+    for module in (results, utils.images):
+        monkeypatch.setattr(module, "write_whole", check_and_write)
+    writer.write(photo)
+    assert written == ["a_2_overlay.png", "a_2.npz", "a_1_overlay.png", "a_1.npz"]
+    assert is_done(tmp_path, "a", True)
 
 
 def test_meshes_stand_upright(tmp_path):
