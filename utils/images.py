@@ -154,10 +154,10 @@ def _too_large(path: Path, pixels: int) -> InputError:
 def _know_heif() -> None:
     """Teaches Pillow to read photos of phones in HEIF files; a large library, so only if needed."""
     try:
-        import pillow_heif
+        import pi_heif  # the build that only reads: the one that writes brings an encoder under GPL
     except ImportError as error:
-        raise InputError("HEIF files need a package: pip install pillow-heif") from error
-    pillow_heif.register_heif_opener()
+        raise InputError("HEIF files need a package: pip install pi-heif") from error
+    pi_heif.register_heif_opener()
 
 
 def write_image(path: Path, image: np.ndarray, jpeg_quality: int = 95) -> None:
