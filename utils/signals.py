@@ -20,6 +20,7 @@ _lock = threading.Lock()
 _at_work = 0  # threads that are in `finishing`
 _received: int | None = None  # the signal that came meanwhile
 _last_words = "stopped"
+_stderr: int | None = None  # as it was at the beginning: detectors close it for a while
 
 
 def end_on_signals(last_words: str = "stopped") -> None:
@@ -31,8 +32,11 @@ def end_on_signals(last_words: str = "stopped") -> None:
     Args:
         last_words: printed on stderr, a line.
     """
-    global _last_words
+    global _last_words, _stderr
     _last_words = last_words
+    if _stderr is None:
+        with contextlib.suppress(OSError):  # it is closed
+            _stderr = os.dup(2)
     for number in STATUSES:
         # A shell starts jobs in the background with SIGINT ignored, and so it stays.
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -68,9 +72,9 @@ def _end(number: int) -> None:
     with contextlib.suppress(Exception):  # nobody may read them any more
         sys.stdout.flush()
     with contextlib.suppress(Exception):
-        after_progress_bar = "\n" if sys.stderr.isatty() else ""
+        after_progress_bar = "\n" if os.isatty(_stderr) else ""
         line = f"{after_progress_bar}{os.path.basename(sys.argv[0])}: {_last_words}\n"
-        os.write(sys.stderr.fileno(), line.encode(errors="replace"))
+        os.write(_stderr, line.encode(errors="replace"))
     os._exit(STATUSES[number])
 
 

@@ -57,7 +57,7 @@ def test_every_size_of_the_feedback_regressor_has_a_range():
         ("augmentation.occlude", 1.5, "--augmentation.occlude is 1.5; expected a number from 0 to"),
         ("training.lr", 0.0, "--training.lr is 0.0; expected a number above 0"),
         ("training.lr", math.inf, "--training.lr is inf"),
-        ("data.image_size", 31, "--data.image-size is 31; expected a number of at least 32"),
+        ("data.image_size", 31, "--data.image-size is 31; expected a number from 32 to 2048"),
     ],
 )
 def test_the_message_says_what_was_found_and_expected(name, value, told):

@@ -67,6 +67,14 @@ def test_a_signal_is_never_swallowed_and_files_are_whole(tmp_path, code, number,
         assert os.listdir(tmp_path) == ["out.bin"]
 
 
+def test_a_closed_stderr_is_told_too(tmp_path):
+    """As a detector leaves it while it loads."""
+    code = "import os; os.dup2(os.open(os.devnull, os.O_WRONLY), 2)\n" + _SWALLOWS
+    process, _ = _start(code, tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[1] == "-c: stopped; so it is\n"
+
+
 def test_a_second_signal_waits_for_nothing(tmp_path):
     process, _ = _start(_WRITES.replace("sleep(1)", "sleep(60)"), tmp_path)
     process.send_signal(signal.SIGINT)
