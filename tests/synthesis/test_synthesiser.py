@@ -198,7 +198,7 @@ def test_predicting_makes_the_observation_that_training_makes(synthesiser):
         Detection(silhouette.numpy(), joints.numpy(), np.ones(17, np.float32), np.zeros(4))
         for silhouette, joints, _ in zip(*pictures, strict=True)
     ]
-    predicted = observe_people(detections, _SIZE, torch.device("cpu")).observation
+    predicted, _, _ = observe_people(detections, _SIZE, torch.device("cpu"))
 
     for found, expected in zip(predicted, trained.observation, strict=True):
         assert found.dtype == expected.dtype
