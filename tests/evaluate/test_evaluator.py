@@ -215,7 +215,8 @@ def test_only_joints_are_compared_between_meshes(body_model, licensed_set, tmp_p
     evaluator = _evaluator(body_model, Told(*same), other)
     (outcome,) = PhotoSource(evaluator, None).evaluate([_frame(tmp_path, body_model)], 1)
     assert outcome.values.keys() == {
-        "mpjpe", "mpjpe_sc", "mpjpe_pa", "pose_mse", "joints2d_l2", "silhouette_iou"
+        "mpjpe", "mpjpe_sc", "mpjpe_pa", "pose_mse", "joints2d_l2", "silhouette_iou",
+        "silhouette_intersection", "silhouette_union",
     }  # fmt: skip
     assert outcome.values["mpjpe"] < 0.1  # the made-up set is the same body, renumbered
 

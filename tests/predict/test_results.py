@@ -9,6 +9,7 @@ import pytest
 import torch
 import trimesh
 
+import utils.files
 import utils.images
 from models.body_model import BodyModel
 from predict import results
@@ -114,7 +115,7 @@ def test_a_photo_is_done_when_all_its_files_are(tmp_path, monkeypatch):
         write(path, content)
         written.append(path.name)
 
-    for module in (results, utils.images):
+    for module in (results, utils.files, utils.images):
         monkeypatch.setattr(module, "write_whole", check_and_write)
     writer.write(photo)
     assert written == ["a_2_overlay.png", "a_2.npz", "a_1_overlay.png", "a_1.npz"]
