@@ -233,11 +233,13 @@ def resume(trainer: Trainer, options: dict[str, Any], folder: Path) -> list[str]
 
 def _check_counters(checkpoint: dict[str, Any], path: Path) -> None:
     """Raises InputError where epochs and history do not belong together."""
-    epoch, finished = checkpoint["epoch"], len(checkpoint["history"])
-    if not checkpoint["best_epoch"] <= epoch == finished:
+    epoch, history = checkpoint["epoch"], checkpoint["history"]
+    # A run that began with a released checkpoint has no rows of that one's epochs.
+    recorded = history[-1].get("epoch") if history else 0
+    if not checkpoint["best_epoch"] <= epoch == recorded:
         raise InputError(
             f"{path} says that {epoch} epochs are finished, the best was {checkpoint['best_epoch']}"
-            f" and {finished} are recorded; it is damaged, start the run anew"
+            f" and the last one recorded {recorded}; it is damaged, start the run anew"
         )
 
 

@@ -78,7 +78,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch, error):
     path = tmp_path / LAST
     save_atomically({"epoch": 1}, path)
 
-    def disk_full(content, file):
+    def disk_full(content, file, **_):
         file.write(b"half")
         raise error
 
@@ -260,7 +260,7 @@ def test_a_log_is_brought_up_to_the_history_on_resuming(tmp_path):
     [
         (lambda state: state.update(epoch=7), "says that 7 epochs are finished"),
         (lambda state: state.update(best_epoch=3), "the best was 3"),
-        (lambda state: state.update(history=[]), "and 0 are recorded"),
+        (lambda state: state.update(history=[]), "the last one recorded 0"),
         (lambda state: state.update(random_state=torch.zeros(3)), "does not fit the options"),
         (lambda state: state["optimiser_state_dict"].clear(), "does not fit the options"),
         (
