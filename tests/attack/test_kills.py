@@ -31,7 +31,14 @@ def _command(script, *arguments):
 def _start(command):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, preexec_fn=_heed_interrupts, **pipes
+    )
+
+
+def _heed_interrupts():
+    """What a shell starts in the background ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +101,10 @@ def test_signals_end_every_script_in_one_line(tmp_path, script, number, status):
         process = _start(_command(script, "--output", tmp_path / f"output_{wait}"))
         time.sleep(wait)
         process.send_signal(number)
-        _, complaint = process.communicate(timeout=60)
+        try:
+            _, complaint = process.communicate(timeout=60)
+        finally:
+            process.kill()
         assert process.returncode == status, complaint
         # Bars of progress may stand before it.
         last = complaint.strip().splitlines()[-1]
