@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.interrupts import start_program
 from utils.paths import ROOT
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
@@ -30,15 +31,7 @@ def _command(script, *arguments):
 
 def _start(command):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, preexec_fn=_heed_interrupts, **pipes
-    )
-
-
-def _heed_interrupts():
-    """What a shell starts in the background ignores Ctrl-C, and so would all that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return start_program(command, cwd=ROOT, env=environment)
 
 
 @pytest.fixture(scope="module")

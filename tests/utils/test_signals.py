@@ -2,12 +2,12 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 
+from tests.interrupts import start_program
 from utils.paths import ROOT
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
@@ -50,8 +50,7 @@ def _start(code, folder):
         "from utils.signals import end_on_signals\n"
         f"end_on_signals('stopped; so it is')\n{code}"
     )
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=folder, **pipes)
+    process = start_program([sys.executable, "-c", code], cwd=folder)
     return process, process.stdout.readline()
 
 
