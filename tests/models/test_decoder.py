@@ -1,29 +1,12 @@
 """From a network's numbers to bodies in the photo."""
 
 import numpy as np
-import pytest
 import torch
 
-from models.body_model import BodyModel
 from models.decoder import BodyParameters, decode_in_crops, decode_in_photos, split_estimate
+from tests.observations import made_up_estimates
 from utils.cameras import points_to_crops, project_perspective
 from utils.joints import COCO17_IN_90
-from utils.rotations import axis_angle_to_rotmat
-
-
-@pytest.fixture(scope="module")
-def body_model() -> BodyModel:
-    return BodyModel.load().eval()
-
-
-def _parameters(count: int) -> BodyParameters:
-    generator = torch.Generator().manual_seed(0)
-    pose = 0.2 * torch.randn(count, 24, 3, generator=generator)
-    pose[:, 0] = torch.tensor([torch.pi, 0.0, 0.0])
-    cam_wp = torch.tensor([[0.9, 0.05, 0.2], [0.7, -0.1, 0.3]])[:count]
-    return BodyParameters(
-        cam_wp, axis_angle_to_rotmat(pose), torch.randn(count, 10, generator=generator)
-    )
 
 
 def test_an_estimate_has_named_parts():
@@ -36,7 +19,7 @@ def test_an_estimate_has_named_parts():
 
 def test_crop_and_photo_agree_on_the_body(body_model):
     """Seen through a crop that is the whole photo, both are the same pixels."""
-    parameters = _parameters(2)
+    parameters = made_up_estimates(2)
     in_crop = decode_in_crops(parameters, body_model, 64)
     crops = torch.tensor([[32.0, 32, 64]]).expand(2, -1)
     in_photo = decode_in_photos(parameters, body_model, crops)
@@ -46,7 +29,7 @@ def test_crop_and_photo_agree_on_the_body(body_model):
 
 
 def test_bodies_land_where_the_crop_camera_puts_them(body_model):
-    parameters = _parameters(2)
+    parameters = made_up_estimates(2)
     crops = torch.tensor([[100.0, 80, 120], [300, 200, 90]])
     bodies = decode_in_photos(parameters, body_model, crops)
     # By hand: u = s (x + tx) in [-1, 1]; the crop's pixel is centre + u * side / 2.
@@ -68,7 +51,7 @@ def test_bodies_land_where_the_crop_camera_puts_them(body_model):
 
 
 def test_batched_is_one_by_one(body_model):
-    parameters, crops = _parameters(2), torch.tensor([[100.0, 80, 120], [300, 200, 90]])
+    parameters, crops = made_up_estimates(2), torch.tensor([[100.0, 80, 120], [300, 200, 90]])
     together = decode_in_photos(parameters, body_model, crops)
     for index in range(2):
         single = BodyParameters(*(value[index : index + 1] for value in parameters))
@@ -78,7 +61,7 @@ def test_batched_is_one_by_one(body_model):
 
 
 def test_a_camera_that_shrinks_the_body_to_nothing_is_survived(body_model):
-    parameters = _parameters(1)._replace(cam_wp=torch.tensor([[-0.5, 0.0, 0.0]]))
+    parameters = made_up_estimates(1)._replace(cam_wp=torch.tensor([[-0.5, 0.0, 0.0]]))
     parameters = BodyParameters(*(value[:1] for value in parameters))
     bodies = decode_in_photos(parameters, body_model, torch.tensor([[50.0, 50, 100]]))
     assert all(value.isfinite().all() for value in bodies)

@@ -1,7 +1,6 @@
 """What the network looks at, out of detections."""
 
 import numpy as np
-import pytest
 import torch
 
 from metrics.metrics import silhouette_iou
@@ -11,30 +10,15 @@ from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
 from predict.people import observe_people
 from renderers.rasteriser import Rasteriser, render_silhouettes
+from tests.observations import made_up_estimates
 from utils.cameras import (
     project_perspective,
 )
 from utils.joints import COCO17_IN_90
-from utils.rotations import axis_angle_to_rotmat
 
 CPU = torch.device("cpu")
 SIZE = 64
 PHOTO = (720, 1280)  # height, width
-
-
-@pytest.fixture(scope="module")
-def body_model() -> BodyModel:
-    return BodyModel.load().eval()
-
-
-def _parameters(count: int) -> BodyParameters:
-    generator = torch.Generator().manual_seed(0)
-    pose = 0.2 * torch.randn(count, 24, 3, generator=generator)
-    pose[:, 0] = torch.tensor([torch.pi, 0.0, 0.0])
-    cam_wp = torch.tensor([[0.9, 0.05, 0.2], [0.7, -0.1, 0.3]])[:count]
-    return BodyParameters(
-        cam_wp, axis_angle_to_rotmat(pose), torch.randn(count, 10, generator=generator)
-    )
 
 
 def _detection(body_model: BodyModel, parameters: BodyParameters) -> tuple[Detection, torch.Tensor]:
@@ -50,7 +34,7 @@ def _detection(body_model: BodyModel, parameters: BodyParameters) -> tuple[Detec
 
 
 def test_undetected_joints_give_empty_channels(body_model):
-    detection, _ = _detection(body_model, _parameters(1))
+    detection, _ = _detection(body_model, made_up_estimates(1))
     confidence = detection.joint_confidence.copy()
     confidence[3] = 0
     hidden = Detection(detection.silhouette, detection.joints2d_px, confidence, detection.box)
@@ -76,7 +60,7 @@ def test_photos_of_several_sizes_go_in_one_batch():
 
 
 def test_a_perfect_network_covers_the_silhouette(body_model):
-    parameters = BodyParameters(*(value[:1] for value in _parameters(1)))
+    parameters = BodyParameters(*(value[:1] for value in made_up_estimates(1)))
     detection, cam_k = _detection(body_model, parameters)
     observation, crops, inside_photo = observe_people([detection], SIZE, CPU)
     # The camera that pictures the body so: pixels per metre, and where the body's origin lands.
