@@ -10,7 +10,7 @@ holds is said in `data/README.md`.
 
 import sys
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +124,18 @@ def build_parts(folder: Path, options: Options) -> list[Path]:
 def build_part(part: tuple[Path, range], options: Options) -> int:
     """Observes some people and writes the file of them; returns their number."""
     path, people = part
-    detector = build_detector(options.detector, torch.device("cpu"))
+    detector = load_detector(options.detector)
     found = [row for index in people for row in observe_person(index, options, detector)]
     rows = [row for row in found if row is not None]
     columns = {name: np.stack([row[name] for row in rows]) for name in COLUMNS} if rows else {}
     write_npz(path, {**columns, "lost": np.int64(len(found) - len(rows))})
     return len(people)
+
+
+@lru_cache(maxsize=1)
+def load_detector(name: str) -> Detector:
+    """The detector of this process, which sees many parts."""
+    return build_detector(name, torch.device("cpu"))
 
 
 def observe_person(

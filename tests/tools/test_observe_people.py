@@ -36,7 +36,7 @@ class _Detector:
 @pytest.fixture
 def detector(monkeypatch):
     detector = _Detector()
-    monkeypatch.setattr(script, "build_detector", lambda *_: detector)
+    monkeypatch.setattr(script, "load_detector", lambda _: detector)
     return detector
 
 
@@ -97,7 +97,7 @@ def test_parts_of_other_people_are_refused(options, detector):
 
 
 def test_who_is_not_found_is_left_out(options, monkeypatch, capsys):
-    monkeypatch.setattr(script, "build_detector", lambda *_: _Detector(misses=True))
+    monkeypatch.setattr(script, "load_detector", lambda _: _Detector(misses=True))
     script.main(options)
     assert "2 observations, 2 times nobody was found" in capsys.readouterr().out
     monkeypatch.setattr(script, "find_in_window", lambda *_: None)
