@@ -15,34 +15,20 @@ if __name__ == "__main__":
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from tqdm import tqdm
-
-from losses.multi_task import LossOptions
-from models.body_model import BodyModel, read_mean_parameters
-from models.networks import describe_network
+from losses.options import LossOptions
 from synthesis.options import AugmentationOptions, CameraOptions
-from train.build import (
-    DataOptions,
-    ModelOptions,
-    build_criterion,
-    build_regressor,
-    build_synthesiser,
-    load_observed,
-    load_training,
-    load_validation,
-)
-from train.checkpoints import resume, save_epoch, start_folder
-from train.logging import RunLog
-from train.published import describe_init
-from train.trainer import Trainer, TrainingOptions, epoch_length
+from train.options import DataOptions, ModelOptions, TrainingOptions
 from utils.command_line import find_given, parse_options, run_script
-from utils.devices import choose_device, name_device
 from utils.options import Count, check_ranges, storable
 from utils.paths import EXPERIMENTS
-from utils.processes import ALONE, Ranks, joined_ranks
+
+if TYPE_CHECKING:
+    import torch
+
+    from train.trainer import Trainer
+    from utils.processes import Ranks
 
 DRY_RUN_STEPS = 20
 DRY_RUN_POSES = 64
@@ -98,6 +84,13 @@ PUBLISHED = Options(
 def main() -> None:
     """Reads the options and trains, alone or as one of the processes that torchrun started."""
     options = read_options()
+    # Imported here, as in the functions below, so that --help and mistakes in the options are
+    # answered at once: torch takes seconds to load.
+    import torch
+
+    from utils.devices import choose_device, name_device
+    from utils.processes import Ranks, joined_ranks
+
     if options.threads > 0:
         torch.set_num_threads(options.threads)
     name = name_device(options.device, options.gpu)
@@ -114,8 +107,17 @@ def read_options() -> Options:
     return options
 
 
-def train(options: Options, device: torch.device, ranks: Ranks) -> None:
+def train(options: Options, device: "torch.device", ranks: "Ranks") -> None:
     """Trains, validates and saves, epoch by epoch."""
+    import torch
+    from tqdm import tqdm
+
+    from models.body_model import read_mean_parameters
+    from train.build import load_training, load_validation
+    from train.checkpoints import resume, save_epoch, start_folder
+    from train.logging import RunLog
+    from train.published import describe_init
+
     torch.manual_seed(options.training.seed)
     trainer = build_trainer(options, device, ranks)
     poses, betas = load_training(options.data)
@@ -152,8 +154,16 @@ def train(options: Options, device: torch.device, ranks: Ranks) -> None:
     say(ranks, f"done; the best epoch was {trainer.best_epoch}; see {options.output}")
 
 
-def build_trainer(options: Options, device: torch.device, ranks: Ranks = ALONE) -> Trainer:
+def build_trainer(
+    options: Options, device: "torch.device", ranks: "Ranks | None" = None
+) -> "Trainer":
     """Body model, network, synthesis and loss, put together."""
+    from models.body_model import BodyModel, read_mean_parameters
+    from train.build import build_criterion, build_regressor, build_synthesiser, load_observed
+    from train.trainer import Trainer
+    from utils.processes import ALONE
+
+    ranks = ranks or ALONE
     body_model = BodyModel.load(options.model.body, options.model.gender)
     mean = read_mean_parameters(options.model.body)
     return Trainer(
@@ -167,8 +177,11 @@ def build_trainer(options: Options, device: torch.device, ranks: Ranks = ALONE) 
     )
 
 
-def describe(options: Options, trainer: Trainer, train_count: int, val_count: int) -> None:
+def describe(options: Options, trainer: "Trainer", train_count: int, val_count: int) -> None:
     """Says what is about to happen."""
+    from models.networks import describe_network
+    from train.trainer import epoch_length
+
     training, identity = options.training, trainer.synthesiser.body_model.identity
     samples = epoch_length(training, train_count)
     observed = ""
@@ -187,9 +200,13 @@ def describe(options: Options, trainer: Trainer, train_count: int, val_count: in
 
 
 def dry_run(
-    options: Options, trainer: Trainer, poses: torch.Tensor, betas: torch.Tensor | None
+    options: Options, trainer: "Trainer", poses: "torch.Tensor", betas: "torch.Tensor | None"
 ) -> None:
     """Trains a little to show that everything works and how fast, and keeps nothing."""
+    from tqdm import tqdm
+
+    from train.trainer import epoch_length
+
     size = trainer.ranks.size
     count = max(DRY_RUN_POSES // size, 1) * size  # a batch that the processes can share
     few, shapes = poses[:count], None if betas is None else betas[:count]
@@ -210,13 +227,13 @@ def dry_run(
     )
 
 
-def say(ranks: Ranks, text: str | None) -> None:
+def say(ranks: "Ranks", text: str | None) -> None:
     """Prints a line, if there is something to say, once for all processes."""
     if ranks.is_first and text is not None:
         print(text, flush=True)
 
 
-def summary(row: dict[str, float], trainer: Trainer) -> str:
+def summary(row: dict[str, float], trainer: "Trainer") -> str:
     """One line on an epoch."""
     shown = ("pve_pa", "mpjpe_pa", "pve_t_sc", "silhouette_iou")
     values = ", ".join(f"{name} {row[f'val_{name}']:.4g}" for name in shown)

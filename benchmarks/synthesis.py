@@ -27,7 +27,8 @@ from synthesis.variation import (
 )
 from utils.cameras import crop_intrinsics
 from utils.command_line import parse_options, run_script
-from utils.devices import Precision, choose_device, network_dtype
+from utils.conventions import Precision
+from utils.devices import choose_device, network_dtype
 from utils.paths import OPEN_POSES_VAL
 from utils.proxy import make_proxy
 from utils.rotations import pose_to_rotmats

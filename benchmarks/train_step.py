@@ -18,12 +18,15 @@ from benchmarks.timing import machine, time_in_turns, write_json
 from data.pose_dataset import load_poses
 from losses.multi_task import MultiTaskLoss
 from models.body_model import BodyModel, read_mean_parameters
-from models.networks import NetworkOptions, build_network, describe_network
+from models.networks import build_network, describe_network
+from models.options import NetworkOptions
 from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser
-from train.trainer import Trainer, TrainingOptions
+from train.options import TrainingOptions
+from train.trainer import Trainer
 from utils.command_line import parse_options, run_script
-from utils.devices import Precision, choose_device, network_dtype
+from utils.conventions import Precision
+from utils.devices import choose_device, network_dtype
 from utils.paths import OPEN_POSES_VAL
 from utils.tensors import autocast
 

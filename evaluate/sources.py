@@ -11,17 +11,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.frames import Frame
+from evaluate.datasets import RENDERED
 from evaluate.evaluator import Evaluator, Outcome, Prediction, SeenPerson
 from evaluate.open_benchmark import synthesise_people
 from predict.detectors.interface import Detector
 from predict.detectors.registry import available_detectors, build_detector
 from predict.detectors.rules import RULES
 from synthesis.options import AugmentationOptions
+from utils.conventions import ProxyRule
 from utils.errors import Skipped
-from utils.proxy import REFERENCE_SIZE, Observation, ProxyRule
+from utils.proxy import REFERENCE_SIZE, Observation
 
 DATASET = "dataset"  # the dataset's own silhouettes and joints
 MEAN = "mean pose and shape"
+BEST_BETAS = "true pose, best betas"
 CORRUPTION_SEED = 0
 
 # By name; None is the dataset's own.
@@ -109,9 +112,9 @@ def build_detectors(
     """Detectors by name, or why they are skipped, which is printed.
 
     Args:
-        names: `DATASET` and detectors; none for all that there are with the open benchmark, and
-            for `DATASET` alone with other datasets.
-        dataset: open, ssp3d or 3dpw.
+        names: `DATASET` and detectors; none for all that there are with people who are rendered
+            here, and for `DATASET` alone with other datasets.
+        dataset: open, strangers, ssp3d or 3dpw.
         device: where their networks run, if they can.
         weights: folder with the weights of those that need some.
         rule: whose networks they work for, which decides how they are used.
@@ -119,7 +122,7 @@ def build_detectors(
     Raises:
         InputError: a detector that is named cannot be had.
     """
-    if names or dataset != "open":
+    if names or dataset not in RENDERED:
         return {
             name: None if name == DATASET else build_detector(name, device, weights, RULES[rule])
             for name in names or (DATASET,)
@@ -147,10 +150,10 @@ def list_missing(detectors: Iterable[Detectors]) -> dict[str, str]:
 def build_sources(
     evaluator: Evaluator, detectors: Detectors, frames: Sequence[Frame], dataset: str
 ) -> Sources:
-    """The sources by name; with the open benchmark, `DATASET` stands for proxies from the truth."""
+    """The sources by name; of people rendered here, `DATASET` is proxies made from the truth."""
     sources: Sources = {}
     for name, detector in detectors.items():
-        if name == DATASET and dataset == "open":
+        if name == DATASET and dataset in RENDERED:
             for kind, augmentation in (("perfect", None), ("corrupted", AugmentationOptions())):
                 pictures = partial(_make_pictures, evaluator, frames, augmentation)
                 sources[f"{kind} proxies"] = ProxySource(evaluator, pictures)
@@ -162,13 +165,18 @@ def build_sources(
 def _make_pictures(
     evaluator: Evaluator, frames: Sequence[Frame], augmentation: AugmentationOptions | None
 ) -> Iterator[tuple[Observation, dict[str, Tensor]]]:
-    """The open benchmark's proxies, with targets of the same view at the reference size."""
+    """Proxies made from the truth, with targets of the same view at the reference size."""
     poses, betas = (
         torch.from_numpy(np.stack([getattr(frame, name) for frame in frames]))
         for name in ("pose", "betas")
     )
+    offsets = None
+    if frames[0].offsets is not None:
+        offsets = torch.from_numpy(np.stack([frame.offsets for frame in frames]))
+    cuts = torch.tensor([frame.cut for frame in frames])
+    more = {"offsets": offsets, "cuts": cuts if cuts.any() else None}
     seen, true = (
-        synthesise_people(poses, betas, size, augmentation, CORRUPTION_SEED)
+        synthesise_people(poses, betas, size, augmentation, CORRUPTION_SEED, **more)
         for size in (evaluator.predictor.image_size, REFERENCE_SIZE)
     )
     return ((one.observation, other.target) for one, other in zip(seen, true, strict=True))
@@ -187,7 +195,7 @@ def evaluate_all(
         evaluators: by the names of their checkpoints.
         detectors: by the rule of the networks that they work for.
         frames: the dataset.
-        dataset: open, ssp3d or 3dpw.
+        dataset: open, strangers, ssp3d or 3dpw.
         batch_size: photos at a time.
 
     Returns:
@@ -204,6 +212,8 @@ def evaluate_all(
         built = {prefix + source: each for source, each in built.items()}
         found, took = run_sources(built, frames, batch_size)
         found[prefix + MEAN] = evaluate_mean(evaluator, frames, batch_size)
+        if dataset == "strangers":
+            found[prefix + BEST_BETAS] = evaluate_best_betas(evaluator, frames, batch_size)
         sources, results, seconds = sources | built, results | found, seconds | took
     return sources, results, seconds
 
@@ -224,3 +234,10 @@ def run_sources(
 def evaluate_mean(evaluator: Evaluator, frames: Sequence[Frame], batch_size: int) -> list[Outcome]:
     """Outcomes where the mean body in the mean pose is predicted for everybody."""
     return evaluator.evaluate(frames, batch_size, evaluator.look, evaluator.predict_mean)
+
+
+def evaluate_best_betas(
+    evaluator: Evaluator, frames: Sequence[Frame], batch_size: int
+) -> list[Outcome]:
+    """Outcomes of the nearest people that ten betas can tell: how good a prediction can be."""
+    return evaluator.evaluate(frames, batch_size, evaluator.look, evaluator.predict_best_betas)

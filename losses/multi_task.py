@@ -2,32 +2,16 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from losses.options import LossOptions
 from utils.alignment import scale_and_translation_align
 from utils.tensors import pair_of, visibility_of
 
 SMALLEST_DISTANCE = 1e-6  # below it distances are rounded off, in their own unit
-
-
-@dataclass(frozen=True)
-class LossOptions:
-    """Weight exp(-s) of every term when training begins; 0 leaves the term out."""
-
-    vertices: float = 1.0  # posed vertices, metres
-    joints2d: float = 0.1  # visible COCO joints, image coordinates in [-1, 1]
-    joints3d: float = 1.0  # LSP joints, metres
-    pose: float = 0.1  # rotation matrices
-    betas: float = 0.1
-    # Mean distance of T-posed vertices, metres, after aligning scale and place; published: 0.
-    tpose: float = 0.0
-    learn_weights: bool = True  # else they stay as they are here
-    # Of vertices and joints: squared as published, or the distance itself, as metrics measure it.
-    error: Literal["squared", "distance"] = "squared"
 
 
 class Comparison(NamedTuple):

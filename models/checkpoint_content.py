@@ -8,7 +8,7 @@ import numpy as np
 
 from models.body_model import BODIES, POSE_DIMS
 from models.networks import parse_network_options
-from models.smpl_files import NUM_BETAS
+from utils.conventions import NUM_BETAS
 from utils.errors import InputError
 from utils.torch_files import check_tensors
 

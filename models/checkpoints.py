@@ -9,18 +9,14 @@ from models.body_model import BodyModel, MeanParameters, read_mean_parameters
 from models.checkpoint_content import ADVICE, ERROR_COVARIANCE, check_content
 from models.decoder import PARAMETER_DIMS
 from models.feedback import FeedbackRegressor
-from models.networks import (
-    Network,
-    NetworkOptions,
-    build_network,
-    describe_network,
-    parse_network_options,
-)
+from models.networks import Network, build_network, describe_network, parse_network_options
+from models.options import NetworkOptions
 from models.refinement import CHANGE_DIMS, Refiner
 from models.regressor import CHANNELS, Regressor
+from utils.conventions import ProxyRule
 from utils.errors import InputError
 from utils.paths import ADDITIONAL
-from utils.proxy import PROXY_CHANNELS, REFERENCE_SIZE, ProxyRule
+from utils.proxy import PROXY_CHANNELS, REFERENCE_SIZE
 from utils.readers import reading
 from utils.torch_files import read_torch
 

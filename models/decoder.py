@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from models.body_model import POSE_DIMS, BodyModel, BodyOutput, MeanParameters
-from models.smpl_files import NUM_BETAS
 from utils.cameras import (
     MIN_SCALE,
     norm_to_pixels,
@@ -20,6 +19,7 @@ from utils.cameras import (
     project_weak_perspective,
     weak_perspective_to_pinhole,
 )
+from utils.conventions import NUM_BETAS
 from utils.joints import COCO17_IN_90, LSP14_IN_90
 from utils.rotations import rot6d_to_rotmat, rotmat_to_axis_angle
 from utils.tensors import pick

@@ -9,8 +9,7 @@ Related: learnt gradient descent (Song, Chen, Hilliges, ECCV 2020) and recurrent
 Daniilidis, "ReFit", ICCV 2023). README.md in this folder has the experiments.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,9 +23,9 @@ from models.decoder import (
     build_initial_estimate,
     decode_parameters,
 )
+from models.options import FeedbackOptions
 from utils.cameras import pixels_to_norm, project_weak_perspective
 from utils.joints import COCO17, COCO17_IN_90
-from utils.options import Range
 from utils.proxy import Observation
 from utils.tensors import autocast, pick
 
@@ -37,19 +36,6 @@ RIM_WIDTH = 0.3  # of a normal's component along the view, within which a vertex
 # What brings the perceptrons' inputs to the order of 1, and where rare large ones are cut off.
 DISTANCE_SCALE = 1 / DISTANCE_LIMIT
 RESIDUAL_SCALE, MAX_RESIDUAL = 5.0, 0.3
-
-
-@dataclass(frozen=True)
-class FeedbackOptions:
-    """The feedback regressor's size."""
-
-    rounds: Annotated[int, Range(1, 100)] = 3  # corrections after the first estimate
-    width: Annotated[int, Range(1, 8192)] = 1024  # of the perceptrons
-    lifting_blocks: Annotated[int, Range(0, 100)] = (
-        2  # residual blocks of the perceptron that makes the first estimate
-    )
-    correcting_blocks: Annotated[int, Range(0, 100)] = 3  # of the one that corrects it
-    vertices: Annotated[int, Range(1, 5000)] = 500  # of the body, compared with the silhouette
 
 
 class ObservedNumbers(NamedTuple):

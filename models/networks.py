@@ -1,27 +1,15 @@
 """Builds the network that options ask for; run_train.py and the reader of checkpoints both do."""
 
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from dataclasses import fields
+from typing import Any, get_args, get_type_hints
 
 from models.body_model import BodyModel, MeanParameters
-from models.feedback import FeedbackOptions, FeedbackRegressor
-from models.regressor import IEF_ITERATIONS, ParamsFrom, Regressor
-from utils.options import Range, ranges_in
-from utils.proxy import ProxyRule
+from models.feedback import FeedbackRegressor
+from models.options import FeedbackOptions, NetworkOptions
+from models.regressor import Regressor
+from utils.options import ranges_in
 
 Network = Regressor | FeedbackRegressor
-
-
-@dataclass(frozen=True)
-class NetworkOptions:
-    """Which network, and its size."""
-
-    regressor: Literal["published", "feedback"] = "published"
-    resnet_layers: Literal[18, 50] = 18  # of the published one
-    ief_iterations: Annotated[int, Range(1, 100)] = IEF_ITERATIONS  # of the published one
-    proxy: ProxyRule = "own"  # how the published one's heatmaps are drawn, see utils/proxy.py
-    params_from: ParamsFrom = "all"  # what the published one sees; or one of the two alone
-    feedback: FeedbackOptions = FeedbackOptions()
 
 
 def build_network(

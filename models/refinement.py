@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from kernels.distances import signed_distances
 from models.decoder import CAMERA_DIMS, BodyParameters
 from models.feedback import FeedbackRegressor, compute_rim_weights
-from models.smpl_files import NUM_BETAS
 from utils.cameras import pixels_to_norm, project_weak_perspective
+from utils.conventions import NUM_BETAS
 from utils.joints import COCO17_IN_90, SMPL_JOINTS
 from utils.proxy import (
     REFERENCE_SIZE,

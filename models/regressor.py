@@ -4,8 +4,6 @@ Kanazawa et al., "End-to-end Recovery of Human Shape and Pose", CVPR 2018, secti
 al., "Synthetic Training for Accurate 3D Human Pose and Shape Estimation in the Wild", BMVC 2020.
 """
 
-from typing import Literal
-
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -17,10 +15,10 @@ from models.decoder import (
     build_initial_estimate,
     decode_parameters,
 )
-from utils.proxy import PROXY_CHANNELS, Observation, ProxyRule
+from models.options import IEF_ITERATIONS, ParamsFrom
+from utils.conventions import ProxyRule
+from utils.proxy import PROXY_CHANNELS, Observation
 from utils.tensors import autocast
-
-IEF_ITERATIONS = 3
 
 # (torchvision constructor, features, width of the IEF layers)
 _ENCODERS = {
@@ -29,7 +27,6 @@ _ENCODERS = {
 }
 RESNET_LAYERS = tuple(_ENCODERS)
 
-ParamsFrom = Literal["all", "silhouettes", "joints"]
 # Which channels of the proxy representation a network sees.
 CHANNELS: dict[ParamsFrom, slice] = {
     "all": slice(0, PROXY_CHANNELS),

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from utils.conventions import NUM_BETAS
 from utils.errors import InputError
 from utils.joints import SMPL_JOINTS, SMPL_PARENTS
 from utils.pickles import Known, Unbuilt, find_numpy, read_pickle
 from utils.readers import read_npz
 
-NUM_BETAS = 10
 _MAX_ENTRIES = 100_000_000  # of a sparse matrix that is made dense; SMPL's has 165,360
 # The licensed files beside the model, and where all of them come from; README.md shows how they are
 # placed. The part labels' two files may be left out.

@@ -19,9 +19,10 @@ from models.decoder import Bodies, decode_in_photos
 from predict.detectors.interface import Detection, Detector
 from renderers.rasteriser import Rasteriser, render_silhouettes
 from utils.cameras import boxes_of_silhouettes, cut_silhouettes, points_to_crops, square_crops
+from utils.conventions import ProxyRule
 from utils.errors import InputError, Skipped
 from utils.images import read_image
-from utils.proxy import Observation, ProxyRule
+from utils.proxy import Observation
 
 Result = TypeVar("Result")
 

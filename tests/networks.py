@@ -5,8 +5,9 @@ from dataclasses import asdict
 import torch
 
 from models.body_model import BodyModel, read_mean_parameters
-from models.feedback import FeedbackOptions, FeedbackRegressor
-from models.networks import Network, NetworkOptions, build_network
+from models.feedback import FeedbackRegressor
+from models.networks import Network, build_network
+from models.options import FeedbackOptions, NetworkOptions
 
 NETWORKS = {
     "published": NetworkOptions(),

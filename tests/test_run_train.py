@@ -10,7 +10,8 @@ import torch
 
 import run_train
 from tests.observed import write_observed_people
-from train.build import DataOptions, load_training
+from train.build import load_training
+from train.options import DataOptions
 from utils.command_line import WRONG_USE, run_script
 from utils.options import flag, flatten, storable
 from utils.paths import DEFAULT_CHECKPOINT, ROOT

@@ -1,15 +1,15 @@
 """Builds what a run trains with: network, synthesiser, loss, people that were observed."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
-from tyro.conf import arg
 
 from data.pose_dataset import load_poses
-from losses.multi_task import LossOptions, MultiTaskLoss
+from losses.multi_task import MultiTaskLoss
+from losses.options import LossOptions
 from models.body_model import BodyModel, MeanParameters, read_mean_parameters
 from models.checkpoints import (
     check_same_body,
@@ -17,53 +17,24 @@ from models.checkpoints import (
     read_checkpoint,
     read_network_options,
 )
+from models.landmarks import read_shape_details
 from models.networks import (
     Network,
-    NetworkOptions,
     build_network,
     describe_network,
     parse_network_options,
 )
+from models.options import NetworkOptions
 from synthesis.detector_errors import read_detector_errors
 from synthesis.observed_people import ObservedPairs, read_observed_people
 from synthesis.options import AugmentationOptions, CameraOptions, check_views
 from synthesis.synthesiser import Synthesiser
 from synthesis.variation import draw_betas
+from train.options import DataOptions, ModelOptions
 from utils.errors import InputError
-from utils.options import PartialShare, Range, flag, flatten, storable
-from utils.paths import DETECTOR_ERRORS, OPEN_POSES_TRAIN, OPEN_POSES_VAL
+from utils.options import flag, flatten, storable
+from utils.paths import DETECTOR_ERRORS, SHAPE_DETAILS
 from utils.processes import Ranks
-from utils.proxy import ProxyRule
-
-# With short names: `--body` and `--gender` as in run_predict.py, `--proxy`.
-Body = Annotated[Literal["open", "smpl"], arg(aliases=["--body"])]
-Proxy = Annotated[ProxyRule, arg(aliases=["--proxy"])]
-Gender = Annotated[Literal["neutral", "male", "female"], arg(aliases=["--gender"])]
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """Where poses come from, people that a detector saw, and how large the pictures are."""
-
-    train_poses: tuple[Path, ...] = (OPEN_POSES_TRAIN,)  # npz files, concatenated
-    val_poses: tuple[Path, ...] = (OPEN_POSES_VAL,)
-    train_shapes: Literal["drawn", "file"] = "drawn"  # anew in every batch, or the npz's own
-    val_shapes: Literal["drawn", "file"] = "drawn"  # drawn as in training (once), or the npz's own
-    observed_people: tuple[Path, ...] = ()  # npz files of tools/observe_people.py to train on too
-    observed_share: PartialShare = 0.4  # of each batch that is taken from them, if there are any
-    # side of the network's input, pixels; a ResNet halves it five times
-    image_size: Annotated[int, Range(32, 2048)] = 256
-    renderer: Literal["own", "nmr"] = "own"  # nmr: neural_renderer, if you have it; same rules
-
-
-@dataclass(frozen=True)
-class ModelOptions(NetworkOptions):
-    """The body and the network; which networks there are is said in models/networks.py."""
-
-    proxy: Proxy = "own"  # the published network's heatmaps: own, or published as released
-    body: Body = "open"  # open is shipped; smpl takes your licensed files
-    gender: Gender = "neutral"  # of the body, and so of everybody trained on
-    init_from: Path | None = None  # checkpoint whose weights training starts from
 
 
 def build_regressor(model: ModelOptions, body_model: BodyModel, mean: MeanParameters) -> Network:
@@ -140,8 +111,13 @@ def build_synthesiser(
     errors = None
     if augmentation.detector != "published":
         errors = read_detector_errors(DETECTOR_ERRORS)
+    details = None
+    if augmentation.shape_details > 0:
+        details = torch.from_numpy(read_shape_details(SHAPE_DETAILS, body_model.identity["hash"]))
     mean_betas = read_mean_parameters(body_model.identity["name"]).betas
-    return Synthesiser(body_model, mean_betas, data.image_size, camera, data.renderer, errors)
+    return Synthesiser(
+        body_model, mean_betas, data.image_size, camera, data.renderer, errors, details
+    )
 
 
 def build_criterion(options: LossOptions, ranks: Ranks) -> MultiTaskLoss:

@@ -15,7 +15,7 @@ import torch
 
 from models.checkpoints import read_checkpoint, read_network_options
 from models.networks import describe_network
-from models.regressor import IEF_ITERATIONS
+from models.options import IEF_ITERATIONS
 from train.checkpoints import LAST, save_atomically, without_training_state
 from train.published import write_published
 from utils.command_line import parse_options, run_script

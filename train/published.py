@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from losses.multi_task import LossOptions
+from losses.options import LossOptions
 from models.checkpoints import read_checkpoint
 from train.trainer import Trainer
 from utils.errors import InputError

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,19 +12,12 @@ from models.body_model import BodyModel
 from models.decoder import BodyParameters
 from models.networks import Network
 from synthesis.synthesiser import SyntheticBatch
+from train.options import SELECTION_METRICS, SelectionMetric, SelectionRule
 from utils.errors import InputError
 from utils.processes import Ranks
 from utils.proxy import Observation
 from utils.tensors import autocast
 
-# What a best epoch can be chosen by: the less, the better.
-SelectionMetric = Literal[
-    "pve", "pve_sc", "pve_pa", "pve_t", "pve_t_sc", "mpjpe", "mpjpe_sc", "mpjpe_pa", "pose_mse",
-    "shape_mse", "joints2d_l2", "loss",
-]  # fmt: skip
-SelectionRule = Literal["sum", "all"]
-# Those of the best epoch unless the options say otherwise, and of the best number of rounds; mm.
-SELECTION_METRICS: tuple[SelectionMetric, ...] = ("pve_pa", "mpjpe_pa")
 EXTRA_ROUNDS = 2  # of feedback beyond those of training, which validation tries
 
 

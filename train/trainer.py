@@ -4,8 +4,6 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -22,51 +20,18 @@ from synthesis.observed_people import ObservedPairs
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from synthesis.variation import draw_betas, draw_variation
+from train.options import TrainingOptions
 from train.step import (
-    SELECTION_METRICS,
     LossOf,
     Means,
     RoundsTrial,
-    SelectionMetric,
-    SelectionRule,
     check_finite,
     compile_network,
     is_better,
 )
-from utils.devices import Precision, network_dtype
+from utils.devices import network_dtype
 from utils.errors import InputError
-from utils.options import Count, NotNegative, OneOrMore, PartialShare, Positive, Range
 from utils.processes import ALONE, Ranks
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How the regressor is optimised; the defaults are those of the published system."""
-
-    epochs: OneOrMore = 100
-    batch_size: OneOrMore = 140
-    samples_per_epoch: Count = 0  # poses drawn an epoch without repeating; 0 takes all
-    val_batch_size: OneOrMore = 64
-    optimiser: Literal["adam", "adamw"] = "adam"
-    weight_decay: NotNegative = 0.0  # of the network, by adamw
-    lr: Positive = 1e-4  # learning rate, after warm-up
-    lr_schedule: Literal["constant", "cosine"] = "constant"  # cosine falls to 1 % at the last epoch
-    warmup_steps: Count = 0
-    max_grad_norm: NotNegative = 0.0  # gradients are scaled down to this norm; 0 leaves them alone
-    # decay of averaged weights, which validation and the best epoch use; 0: none
-    ema: PartialShare = 0.0
-    precision: Precision = "auto"  # of the network: bf16 (by autocast), fp32, auto: the faster
-    channels_last: bool = True
-    compile: str = ""  # torch.compile's backend for the network: inductor, cudagraphs ...; "": none
-    log_every: OneOrMore = 50  # steps between readings of the loss, which wait for the device
-    metrics_every: OneOrMore = 10  # training metrics are measured on every n-th step
-    select_by: tuple[SelectionMetric, ...] = SELECTION_METRICS  # of validation: the best epoch
-    # the best epoch has the least sum of them; or, as published, none of them ("all") is worse than
-    # in the best epoch before
-    select_rule: SelectionRule = "sum"
-    save_every: Count = 0  # epochs between snapshots (epoch_010.tar ...), which are kept; 0: none
-    # of everything drawn; those of epochs and streams are made from it, within 63 bits
-    seed: Annotated[int, Range(0, 2**29)] = 0
 
 
 class Trainer:
@@ -201,7 +166,9 @@ class Trainer:
         else:
             betas = betas[count:]
         vertices = synthesiser.body_model.identity["vertices"]
-        variation = draw_variation(augmentation, synthetic, vertices, generator)
+        variation = draw_variation(
+            augmentation, synthetic, vertices, generator, synthesiser.details
+        )
         batch = synthesiser(poses[count:], betas, variation)
         if count == 0:
             return batch

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.conventions import CROP_SCALE
 from utils.tensors import constant
 
 BODY_DISTANCE = 42.0  # metres from the camera, the mean of training
 MIN_SCALE = 1e-2  # of a weak-perspective camera; at less, a person is smaller than a pixel
-CROP_SCALE = 1.2  # side of the crop over the longer side of the person's tight box
 
 
 def norm_to_pixels(points_norm: Tensor, size: int) -> Tensor:

@@ -1,12 +1,9 @@
 """Chooses where tensors live and what the network computes in; called once, by the run scripts."""
 
-from typing import Literal
-
 import torch
 
+from utils.conventions import Precision
 from utils.errors import InputError
-
-Precision = Literal["auto", "bf16", "fp32"]
 
 
 def choose_device(name: str = "auto") -> torch.device:

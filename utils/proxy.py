@@ -1,7 +1,7 @@
 """The proxy representation: what the network sees, in training and in predicting alike."""
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from kernels.buffers import BufferPool
 from kernels.threads import in_threads
 from kernels.triton_support import triton_problem
 from utils.cameras import inside_image
+from utils.conventions import ProxyRule
 from utils.joints import COCO17
 
 REFERENCE_SIZE = 256  # pixel-valued settings are given for crops of this side and scale with it
@@ -20,8 +21,6 @@ HEATMAP_STD = 4.0  # px at REFERENCE_SIZE
 HEATMAP_RADIUS = 8.0  # px at REFERENCE_SIZE
 PROXY_CHANNELS = 1 + len(COCO17)
 
-# How heatmaps are drawn: by `_gaussian_profiles`, or as the released code draws them.
-ProxyRule = Literal["own", "published"]
 FAR_EXPONENT = -20.0  # of a Gaussian; its value, 2e-9, is well below that at the cut, e^-2
 
 _PROXIES = BufferPool()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from utils.proxy import ProxyRule
+from utils.conventions import ProxyRule
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from losses.multi_task import LossOptions, MultiTaskLoss
+from losses.multi_task import MultiTaskLoss
+from losses.options import LossOptions
 
 
 def random_batch(seed, batch=3, dtype=torch.float32):

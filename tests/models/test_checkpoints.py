@@ -11,7 +11,7 @@ from models.checkpoints import (
     read_checkpoint,
     read_network_options,
 )
-from models.networks import NetworkOptions
+from models.options import NetworkOptions
 from models.refinement import CHANGE_DIMS, Refiner
 from models.regressor import Regressor
 from tests.networks import random_network, stored_options

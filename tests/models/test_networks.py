@@ -7,13 +7,9 @@ import torch
 
 from models.body_model import read_mean_parameters
 from models.checkpoints import load_regressor, read_network_options
-from models.feedback import FeedbackOptions, FeedbackRegressor
-from models.networks import (
-    NetworkOptions,
-    build_network,
-    describe_network,
-    parse_network_options,
-)
+from models.feedback import FeedbackRegressor
+from models.networks import build_network, describe_network, parse_network_options
+from models.options import FeedbackOptions, NetworkOptions
 from models.regressor import Regressor
 from tests.networks import NETWORKS, random_network, stored_options
 from tests.observations import random_observation

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import torch
 
-from losses.multi_task import LossOptions, MultiTaskLoss
+from losses.multi_task import MultiTaskLoss
+from losses.options import LossOptions
 from metrics.metrics import Metrics
 from models.body_model import BodyModel, read_mean_parameters
 from synthesis.options import CameraOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from tests.networks import random_network
-from train.trainer import Trainer, TrainingOptions
+from train.options import TrainingOptions
+from train.trainer import Trainer
 from utils.processes import Ranks, joined_ranks
 
 BATCH = 6

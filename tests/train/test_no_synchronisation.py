@@ -12,7 +12,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernels import distances
-from losses.multi_task import LossOptions, MultiTaskLoss
+from losses.multi_task import MultiTaskLoss
+from losses.options import LossOptions
 from metrics.metrics import Metrics
 from models.body_model import BodyModel, read_mean_parameters
 from synthesis.detector_errors import read_detector_errors
@@ -21,7 +22,8 @@ from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser
 from tests.networks import NETWORKS, random_network
 from tests.observed import made_up_rows
-from train.trainer import Trainer, TrainingOptions
+from train.options import TrainingOptions
+from train.trainer import Trainer
 from utils import proxy
 from utils.paths import DETECTOR_ERRORS
 

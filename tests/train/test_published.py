@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from losses.multi_task import LossOptions, MultiTaskLoss
+from losses.multi_task import MultiTaskLoss
+from losses.options import LossOptions
 from models.body_model import read_mean_parameters
 from models.checkpoints import load_regressor, read_checkpoint
 from models.regressor import Regressor
@@ -17,8 +18,9 @@ from tests.networks import random_network, stored_options
 from tests.observations import random_observation
 from train.checkpoints import BEST, LAST, resume, save_epoch
 from train.export import ExportOptions, export
+from train.options import TrainingOptions
 from train.published import LOG_VARIANCES, describe_init
-from train.trainer import Trainer, TrainingOptions
+from train.trainer import Trainer
 from utils.errors import InputError
 
 _OPTIONS = TrainingOptions(

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from models.feedback import FeedbackOptions
-from models.networks import NetworkOptions
+from models.options import FeedbackOptions, NetworkOptions
 from tests.networks import NETWORKS
 from train.build import list_differences
 from train.checkpoints import compare_options

@@ -9,7 +9,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from losses.multi_task import LossOptions, MultiTaskLoss
+from losses.multi_task import MultiTaskLoss
+from losses.options import LossOptions
 from models.body_model import read_mean_parameters
 from models.checkpoints import load_predictor
 from models.decoder import decode_in_crops
@@ -23,8 +24,8 @@ from tests.observed import made_up_rows
 from train.checkpoints import BEST, LAST, resume, save_atomically, save_epoch
 from train.export import ExportOptions, export
 from train.logging import RunLog
-from train.step import SelectionMetric
-from train.trainer import Trainer, TrainingOptions
+from train.options import SelectionMetric, TrainingOptions
+from train.trainer import Trainer
 from utils.errors import InputError
 
 _OPTIONS = TrainingOptions(
