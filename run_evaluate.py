@@ -1,14 +1,15 @@
 """Measures how good a checkpoint is, on people whose shape and pose are known.
 
     python run_evaluate.py
+    python run_evaluate.py --dataset strangers
     python run_evaluate.py --dataset ssp3d --path path/to/ssp_3d
     python run_evaluate.py --dataset 3dpw --path data/3dpw --silh_from mediapipe
     python run_evaluate.py --checkpoint old.tar new.tar
 
-The open benchmark (default) needs no download: its people are rendered the first time, which takes
-a while, and kept. Each source of proxies (perfect, corrupted, the dataset's own, each detector) is
-a column of the table that is printed; of several checkpoints, each has its own columns. Into the
-output folder go
+The open benchmark (default) and the strangers, people whom betas cannot represent, need no
+download: they are rendered the first time, which takes a while, and kept. Each source of proxies
+(perfect, corrupted, the dataset's own, each detector) is a column of the table that is printed; of
+several checkpoints, each has its own columns. Into the output folder go
     summary.md      that table: means with 95 % bootstrap intervals
     summary.json    the same and more, for programs
     per_frame.csv   every metric of every person
@@ -45,8 +46,9 @@ if TYPE_CHECKING:
 class EvaluateOptions:
     """Options of run_evaluate.py."""
 
-    dataset: Literal["open", "ssp3d", "3dpw"] = "open"
-    path: Path | None = None  # the dataset's folder; None: data/open_benchmark, made if need be
+    dataset: Literal["open", "strangers", "ssp3d", "3dpw"] = "open"
+    # the dataset's folder; None: data/open_benchmark or data/rendered_strangers, made if need be
+    path: Path | None = None
     checkpoint: tuple[Path, ...] = (DEFAULT_CHECKPOINT,)  # weights of the regressor; or of several
     rounds: int | None = None  # of feedback, where networks have any; None: what validated best
     refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
@@ -61,8 +63,10 @@ class EvaluateOptions:
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
     gpu: int | None = None  # the same as --device cuda:N
     batch_size: int = 8  # photos at a time
-    count: int = 300  # people of the open benchmark, 1000 at most
-    workers: int = 1  # processes that render the open benchmark
+    # photos end at the knees, the hips or the chest of people who are rendered here; None: whole
+    cut: Literal["knees", "hips", "chest"] | None = None
+    count: int = 300  # people of the open benchmark, 1000 at most; of the strangers, 200 at most
+    workers: int = 1  # processes that render people
     worst: int = 8  # people in each picture of the worst cases; 0 for no pictures
     worst_by: str = ""  # their metric, as in per_frame.csv; none given: pve_pa, else mpjpe_pa
     seed: int = 0  # of the bootstrap
@@ -114,6 +118,7 @@ def run(
     bmis = truth.compute_bmis(frames)
     summary = {
         "dataset": dataset,
+        "cut": options.cut,
         **describe_checkpoints(options.checkpoint, predictors),
         "seconds": seconds,
         "detectors_missing": list_missing(detectors.values()),
@@ -130,17 +135,18 @@ def load_people(
 ) -> "tuple[list[Frame], TrueBodies]":
     """The dataset and its true bodies, checked; people of the open benchmark may be made."""
     # Imported here for the reason that `run` gives.
-    from evaluate.datasets import check_own_proxies, load_frames, load_true_bodies
+    from evaluate.datasets import RENDERED, check_own_proxies, load_frames, load_true_bodies
+    from evaluate.half_bodies import cut_frames
     from evaluate.open_benchmark import BenchmarkOptions
     from evaluate.sources import DATASET
     from evaluate.true_people import TrueBodies
 
     people = BenchmarkOptions(options.count, picture=picture)
     frames = load_frames(options.dataset, options.path, people, options.workers)
-    if options.dataset != "open" and DATASET in (options.silh_from or (DATASET,)):
+    if options.dataset not in RENDERED and DATASET in (options.silh_from or (DATASET,)):
         check_own_proxies(options.path, frames[0])
     truth = TrueBodies(load_true_bodies(options.dataset, frames, additional), device)
-    return frames, truth
+    return frames if options.cut is None else cut_frames(frames, options.cut, truth), truth
 
 
 def check_options(options: EvaluateOptions) -> None:
@@ -162,7 +168,7 @@ def check_options(options: EvaluateOptions) -> None:
             f"--checkpoint names several files {max(names, key=names.count)}; columns are told "
             "apart by these names, so give each file its own"
         )
-    if options.path is None and options.dataset != "open":
+    if options.path is None and options.dataset in ("ssp3d", "3dpw"):
         raise InputError(f"--dataset {options.dataset} needs --path, the folder of the dataset")
     check_writable(options.output)
 

@@ -26,6 +26,8 @@ class Frame:
         visibility: (17,) bool, which of them are known, or None.
         cam_t: (3,) float32 metres from body origin to camera, or None.
         cam_k: (3, 3) float32 intrinsics of the window, or None.
+        offsets: (V, 3) float32 metres, of the T-posed body beyond what betas tell, or None.
+        cut: share of the person's height in the photo that lies below the window.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Frame:
     visibility: np.ndarray | None = None
     cam_t: np.ndarray | None = None
     cam_k: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+    cut: float = 0.0
 
     def read_photo(self) -> np.ndarray:
         """(H, W, 3) uint8 RGB, the window of the photo.

@@ -1,21 +1,25 @@
 """The datasets of an evaluation: their frames, and the bodies that their truth is given for."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from data.frames import Frame
 from data.ssp3d import load_ssp3d
+from data.strangers import read_strangers
 from data.threedpw import load_threedpw
 from data.truth import read_truth, truth_path
 from evaluate.open_benchmark import BenchmarkOptions, build_benchmark, count_missing
 from models.body_model import BodyModel
 from scenes.random_people import neutral_body
 from utils.errors import InputError
-from utils.paths import DATA
+from utils.paths import DATA, STRANGERS
 
 OPEN_BENCHMARK = DATA / "open_benchmark"
+RENDERED_STRANGERS = DATA / "rendered_strangers"
+RENDERED = ("open", "strangers")  # datasets that are made here, of open bodies
 
 
 def load_frames(
@@ -24,22 +28,31 @@ def load_frames(
     """A dataset, every file of it checked.
 
     Args:
-        dataset: open, ssp3d or 3dpw.
-        path: of its folder; None, for the open benchmark alone, is `OPEN_BENCHMARK`.
-        people: of the open benchmark; those that are not there yet are rendered.
+        dataset: open, strangers, ssp3d or 3dpw.
+        path: of its folder; None, for those that are rendered here, is where they are kept.
+        people: of those that are rendered here; who is not there yet is made.
         workers: processes that render.
 
     Raises:
         InputError: a file is missing, or is not as it should be.
     """
     if dataset == "open":
-        return _load_open_benchmark(path or OPEN_BENCHMARK, people, workers)
+        return _load_rendered(path or OPEN_BENCHMARK, people, workers)
+    if dataset == "strangers":
+        return _load_strangers(path or RENDERED_STRANGERS, people, workers)
     if not path.is_dir():
         raise InputError(f"no folder {path}; data/README.md says what it should hold")
     return {"ssp3d": load_ssp3d, "3dpw": load_threedpw}[dataset](path)
 
 
-def _load_open_benchmark(folder: Path, people: BenchmarkOptions, workers: int) -> list[Frame]:
+def _load_strangers(folder: Path, people: BenchmarkOptions, workers: int) -> list[Frame]:
+    genders = read_strangers().genders
+    people = replace(people, strangers=STRANGERS, count=min(people.count, len(genders)))
+    frames = _load_rendered(folder, people, workers)
+    return [replace(each, gender=g) for each, g in zip(frames, genders[: len(frames)], strict=True)]
+
+
+def _load_rendered(folder: Path, people: BenchmarkOptions, workers: int) -> list[Frame]:
     missing = count_missing(folder, people)
     if missing:
         print(f"rendering {missing} people into {folder}; they are kept for the next time")
@@ -56,7 +69,8 @@ def _load_open_frame(photo: Path) -> Frame:
             f"{body_hash}; delete {photo.parent} to have it made again"
         )
     numbers = {name: getattr(truth, name).numpy() for name in ("betas", "pose", "cam_t", "cam_k")}
-    return Frame(photo.name, photo.name, photo, truth.gender, **numbers)
+    offsets = None if truth.offsets is None else truth.offsets.numpy()
+    return Frame(photo.name, photo.name, photo, truth.gender, **numbers, offsets=offsets)
 
 
 def check_own_proxies(path: Path, frame: Frame) -> None:
@@ -75,17 +89,18 @@ def load_true_bodies(
     """The bodies that the frames' truth is given for, by gender.
 
     Args:
-        dataset: open, ssp3d or 3dpw.
+        dataset: open, strangers, ssp3d or 3dpw.
         frames: of the dataset.
         additional: folder with the body-model files.
 
     Raises:
         InputError: one of the bodies is not there.
     """
-    name = "open" if dataset == "open" else "smpl"
     genders = sorted({frame.gender for frame in frames})
+    if dataset in RENDERED:
+        return dict.fromkeys(genders, neutral_body())
     try:
-        return {gender: BodyModel.load(name, gender, additional) for gender in genders}
+        return {gender: BodyModel.load("smpl", gender, additional) for gender in genders}
     except InputError as error:
         raise InputError(
             f"--dataset {dataset} is labelled with {' and '.join(genders)} SMPL bodies: {error}"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from data.frames import Frame
+from evaluate.datasets import RENDERED
 from evaluate.true_people import TrueBodies, TruePeople, TrueView
 from metrics.comparison import compare_people, measure_people
 from metrics.metrics import silhouette_overlap
@@ -23,10 +24,16 @@ from predict.detectors.interface import Detection, Detector
 from predict.detectors.matching import box_overlaps
 from predict.people import observe_people
 from renderers.rasteriser import Rasteriser
-from utils.cameras import boxes_of_silhouettes, crop_intrinsics, points_to_crops
+from utils.cameras import (
+    boxes_of_silhouettes,
+    crop_intrinsics,
+    fit_weak_perspective,
+    points_to_crops,
+)
+from utils.conventions import ProxyRule
 from utils.errors import InputError, Skipped
 from utils.joints import COCO17_IN_90
-from utils.proxy import REFERENCE_SIZE, Observation, ProxyRule
+from utils.proxy import REFERENCE_SIZE, Observation
 
 # What `silhouette_iou` is the ratio of, pixels of the photo: for the IoU over many people together.
 OVERLAP = ("silhouette_intersection", "silhouette_union")
@@ -48,7 +55,7 @@ def load_predictors(
 
     Args:
         checkpoints: the files.
-        dataset: that they will be evaluated on: open, ssp3d or 3dpw.
+        dataset: that they will be evaluated on: open, strangers, ssp3d or 3dpw.
         device: where the networks go.
         additional: folder with the body-model files.
         rounds: of feedback, None for what validated best.
@@ -64,9 +71,9 @@ def load_predictors(
             path, device, additional=additional, rounds=rounds, refine=refine, proxy=proxy
         )
         body = predictor.body_model.identity["name"]
-        if dataset == "open" and body != "open":
+        if dataset in RENDERED and body != "open":
             raise InputError(
-                f"{path} is for the body {body}, but the open benchmark shows open bodies; "
+                f"{path} is for the body {body}, but --dataset {dataset} shows open bodies; "
                 "use --dataset ssp3d or 3dpw"
             )
         predictors[path.stem] = predictor
@@ -200,6 +207,16 @@ class Evaluator:
         people, view = (_join(parts) for parts in zip(*seen, strict=True))
         estimate = self.predictor.regressor.initial_estimate
         parameters = decode_parameters(estimate.expand(len(seen), -1))
+        return self._place(None, parameters, people, view)
+
+    @torch.inference_mode()
+    def predict_best_betas(self, seen: Sequence[tuple[TruePeople, TrueView]]) -> Prediction:
+        """True poses and cameras, and the betas that come nearest: what no network can surpass."""
+        people, view = (_join(parts) for parts in zip(*seen, strict=True))
+        joints3d, points = people.joints3d[:, COCO17_IN_90], view.joints2d_px
+        joints2d_norm = 2 * points_to_crops(points, view.crops, 1.0) - 1
+        cam_wp = fit_weak_perspective(joints3d, joints2d_norm)
+        parameters = BodyParameters(cam_wp, people.pose_rotmats, people.betas)
         return self._place(None, parameters, people, view)
 
     @torch.inference_mode()

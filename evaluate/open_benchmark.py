@@ -21,11 +21,12 @@ import numpy as np
 import torch
 
 from data.pose_dataset import PoseData, load_poses
+from data.strangers import Strangers, read_strangers
 from data.truth import TRUTH_ENDING, truth_path
 from models.body_model import read_mean_parameters
 from scenes.photograph import write_photo
 from scenes.picture_options import PictureOptions
-from scenes.random_people import Scene, draw_scene, neutral_body, photograph_scene
+from scenes.random_people import Scene, Shape, draw_scene, neutral_body, photograph_scene
 from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from synthesis.variation import Variation, draw_variation
@@ -51,6 +52,7 @@ class BenchmarkOptions:
     seed: int = 7919  # of everything; training and validation draw from others
     betas_std: float = 1.5  # per component, around the mean shape, as in training
     poses: Path = OPEN_POSES_VAL  # to draw from
+    strangers: Path | None = None  # npz of people to photograph instead, see `data.strangers`
     picture: PictureOptions = PictureOptions()
 
 
@@ -76,8 +78,9 @@ def build_benchmark(
     Raises:
         InputError: `count` is out of range, or the folder holds other files.
     """
-    if not 1 <= options.count <= MAX_PEOPLE:
-        raise InputError(f"count is {options.count}; expected 1 to {MAX_PEOPLE} people")
+    most = MAX_PEOPLE if options.strangers is None else len(_read_strangers(options.strangers))
+    if not 1 <= options.count <= most:
+        raise InputError(f"count is {options.count}; expected 1 to {most} people")
     _prepare_folder(folder, make_manifest(options))
     photos = [folder / f"person_{index:04d}.jpg" for index in range(options.count)]
     missing = [index for index, photo in enumerate(photos) if not _is_whole(photo)]
@@ -109,15 +112,22 @@ def count_missing(folder: Path, options: BenchmarkOptions) -> int:
 
 def make_manifest(options: BenchmarkOptions) -> dict[str, Any]:
     """What the pictures depend on, but for their number."""
-    left_out = ("count", "poses", "picture")  # poses are told by what their file holds
+    left_out = ("count", "poses", "strangers", "picture")  # files are told by what they hold
     made_from = {name: value for name, value in asdict(options).items() if name not in left_out}
+    files = {"poses_hash": options.poses}
+    if options.strangers is not None:
+        files["strangers_hash"] = options.strangers
     return {
         "version": VERSION,
         **made_from,
         **_describe_picture(options.picture),
         "body_hash": neutral_body().identity["hash"],
-        "poses_hash": hashlib.sha256(options.poses.read_bytes()).hexdigest()[:16],
+        **{key: _hash_file(path) for key, path in files.items()},
     }
+
+
+def _hash_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _describe_picture(picture: PictureOptions) -> dict[str, Any]:
@@ -183,8 +193,23 @@ def photograph_person(index: int, options: BenchmarkOptions) -> tuple[Scene, np.
     """A person by number and their photo, (H, W, 3) uint8 RGB."""
     generator = np.random.default_rng([options.seed, index])
     poses = _read_once(options.poses)
-    scene = draw_scene(poses, options.betas_std, generator, options.picture)
+    shape = None
+    if options.strangers is not None:
+        people = _read_strangers(options.strangers)
+        shape = Shape(people.betas[index], people.offsets[index])
+    scene = draw_scene(poses, options.betas_std, generator, options.picture, shape)
     return scene, photograph_scene(scene, options.seed + 1000 * index)
+
+
+@lru_cache(maxsize=1)
+def _read_strangers(path: Path) -> Strangers:
+    people, body_hash = read_strangers(path), neutral_body().identity["hash"]
+    if people.body_hash != body_hash:
+        raise InputError(
+            f"{path} holds people of the body {people.body_hash}, but the open body here is "
+            f"{body_hash}; make it again by tools/open_body/build_strangers.py"
+        )
+    return people
 
 
 @lru_cache(maxsize=1)
@@ -199,6 +224,8 @@ def synthesise_people(
     augmentation: AugmentationOptions | None,
     seed: int,
     batch_size: int = SYNTHESIS_BATCH,
+    offsets: torch.Tensor | None = None,
+    cuts: torch.Tensor | None = None,
 ) -> Iterator[SyntheticBatch]:
     """The people's proxies straight from their truth, as training makes them; always on the CPU.
 
@@ -209,6 +236,8 @@ def synthesise_people(
         augmentation: detector errors and varied views; None for perfect proxies.
         seed: of the augmentation.
         batch_size: people synthesised together.
+        offsets: (N, V, 3) metres, what their T-posed bodies are beyond what betas tell.
+        cuts: (N,) shares of the people below the picture's lower end; None for none.
 
     Yields:
         Batches of `batch_size` people.
@@ -223,4 +252,10 @@ def synthesise_people(
             generator = torch.Generator().manual_seed(seed + start)
             vertices = neutral_body().identity["vertices"]
             variation = draw_variation(augmentation, count, vertices, generator)
-        yield synthesiser(poses[piece], betas[piece], variation)
+        own = None if offsets is None else offsets[piece]
+        if cuts is not None:
+            nothing = torch.zeros(count, 3)
+            variation = variation._replace(
+                truncation=torch.cat([nothing, cuts[piece, None]], dim=1)
+            )
+        yield synthesiser(poses[piece], betas[piece], variation, own)

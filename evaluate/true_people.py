@@ -77,13 +77,20 @@ class TrueBodies:
         for gender, body in self._bodies.items():
             chosen = [row for row, frame in enumerate(frames) if frame.gender == gender]
             if chosen:
-                output = body(betas[chosen], rotmats[chosen])
+                offsets = self._stack_offsets([frames[row] for row in chosen])
+                output = body(betas[chosen], rotmats[chosen], offsets)
                 parts.append((output.vertices, output.vertices_tpose, output.joints3d))
                 rows += chosen
         back = torch.tensor(rows).argsort()
         vertices, tpose, joints3d = (torch.cat(each)[back] for each in zip(*parts, strict=True))
         measurements = self._measure(frames, tpose)
         return TruePeople(vertices, tpose, joints3d, rotmats, betas, measurements)
+
+    def _stack_offsets(self, frames: Sequence[Frame]) -> Tensor | None:
+        """(B, V, 3) of people whom betas cannot tell; None for others."""
+        if frames[0].offsets is None:
+            return None
+        return torch.stack([torch.from_numpy(frame.offsets) for frame in frames]).to(self._device)
 
     def _measure(self, frames: Sequence[Frame], vertices_tpose: Tensor) -> Tensor:
         """Measures bodies of frames, each shape once: one is looked at from many sources."""
@@ -123,6 +130,7 @@ class TrueBodies:
             vertices_cam, cam_k = self._place_before_camera(frame, people.vertices)
             boxes = boxes_of_points(project_perspective(vertices_cam, cam_k))
             crops = square_crops(boxes)
+            boxes = boxes.minimum(boxes.new_tensor([width, height] * 2)).clamp(min=0)
             crop_k = crop_intrinsics(cam_k, crops, REFERENCE_SIZE)
             silhouettes = self._render_silhouettes(vertices_cam, crop_k, REFERENCE_SIZE)
         counted = cut_silhouettes(whole, crops, REFERENCE_SIZE)

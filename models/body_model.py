@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from kernels import skinning_numba
 from models.landmarks import Landmarks, read_arrays, read_open_landmarks, read_smpl_landmarks
-from models.smpl_files import NUM_BETAS, SmplArrays, find_licensed_model, read_smpl_file
+from models.smpl_files import SmplArrays, find_licensed_model, read_smpl_file
+from utils.conventions import NUM_BETAS
 from utils.errors import InputError
 from utils.joints import COCOPLUS_JOINTS, EXTRA_JOINTS, H36M_JOINTS, PARTS, PICKED_JOINTS
 from utils.paths import ADDITIONAL, OPEN_BODY
@@ -105,17 +106,20 @@ class BodyModel(nn.Module):
         arrays = read_smpl_file(folder / f"OPEN_{gender.upper()}.npz")
         return cls(arrays, read_open_landmarks(folder / "landmarks.npz"), body, gender)
 
-    def forward(self, betas: Tensor, pose_rotmats: Tensor) -> BodyOutput:
+    def forward(
+        self, betas: Tensor, pose_rotmats: Tensor, offsets: Tensor | None = None
+    ) -> BodyOutput:
         """Poses the body.
 
         Args:
             betas: (B, 10) shape.
             pose_rotmats: (B, 24, 3, 3) joint rotations, the root's first.
+            offsets: (B, V, 3) metres, by which the T-posed bodies depart from what betas tell.
 
         Returns:
             Vertices and joints, in the frame that the root rotation leads to, metres.
         """
-        vertices, skeleton, vertices_tpose, transforms = self.skinning(betas, pose_rotmats)
+        vertices, skeleton, vertices_tpose, transforms = self.skinning(betas, pose_rotmats, offsets)
         needed = vertices.mT.index_select(2, self.landmark_vertices)  # (B, 3, N)
         landmarks = needed @ self.landmark_regressors.T  # (B, 3, 21 + 45)
         joints3d = torch.cat([skeleton, landmarks.mT], dim=1)
@@ -166,6 +170,7 @@ class Skinning(nn.Module):
             "weights": weights,  # (V, K)
             "bones": bones,  # (V, M), those of each vertex
             "bone_weights": bone_weights,  # (V, M)
+            "j_regressor": regressor,  # (K, V)
             "j_template": regressor @ template,  # (K, 3)
             "j_shapedirs": torch.einsum("kv,vcb->kcb", regressor, shapedirs),  # (K, 3, 10)
             "parents": torch.tensor([0, *parents[1:]]),  # the root stands for its own parent
@@ -196,15 +201,19 @@ class Skinning(nn.Module):
             setattr(reduced, name, planes[..., vertex_ids].flatten(-2).contiguous())
         for name in ("weights", "bones", "bone_weights"):
             setattr(reduced, name, getattr(self, name)[vertex_ids])
+        reduced.j_regressor = self.j_regressor[:, vertex_ids]
         reduced._sparse_posedirs = skinning_numba.make_sparse(reduced.posedirs)
         return reduced
 
-    def forward(self, betas: Tensor, pose_rotmats: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, betas: Tensor, pose_rotmats: Tensor, offsets: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Shapes and poses a batch of bodies.
 
         Args:
             betas: (B, 10).
             pose_rotmats: (B, K, 3, 3), the root's first.
+            offsets: (B, V, 3) metres, added to the T-posed vertices; None for none.
 
         Returns:
             Vertices (B, V, 3), joints (B, K, 3), and vertices in the T-pose (B, V, 3); metres. The
@@ -212,7 +221,9 @@ class Skinning(nn.Module):
             (B, K, 3, 4), see `bone_transforms`.
         """
         tpose = self._shaped_planes(betas)  # (B, 3 * V)
-        affine, places = self.bone_transforms(betas, pose_rotmats)
+        if offsets is not None:
+            tpose = tpose + offsets.mT.flatten(1)
+        affine, places = self.bone_transforms(betas, pose_rotmats, offsets)
         pose_feature = (pose_rotmats[:, 1:] - self.identity).flatten(1)  # (B, 9 (K - 1))
         needs_gradients = tpose.requires_grad or affine.requires_grad
         fast = tpose.device.type == "cpu" and tpose.dtype == torch.float32 and not needs_gradients
@@ -220,17 +231,22 @@ class Skinning(nn.Module):
         vertices = pose(tpose, pose_feature, affine)  # (B, 3, V)
         return vertices.mT, places, tpose.unflatten(1, (3, -1)).mT, affine
 
-    def bone_transforms(self, betas: Tensor, pose_rotmats: Tensor) -> tuple[Tensor, Tensor]:
+    def bone_transforms(
+        self, betas: Tensor, pose_rotmats: Tensor, offsets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """What moves each bone from the T-pose to the pose.
 
         Args:
             betas: (B, 10).
             pose_rotmats: (B, K, 3, 3), the root's first.
+            offsets: (B, V, 3) metres, added to the T-posed vertices; None for none.
 
         Returns:
             Affine matrices (B, K, 3, 4) and the posed joints (B, K, 3), metres.
         """
         joints = self.j_template + torch.einsum("kcb,nb->nkc", self.j_shapedirs, betas)
+        if offsets is not None:
+            joints = joints + self.j_regressor @ offsets
         transforms = self._transforms_of_joints(joints, pose_rotmats)  # (B, K, 4, 4)
         rotations, places = transforms[:, :, :3, :3], transforms[:, :, :3, 3]
         shifts = places - (rotations @ joints[..., None])[..., 0]

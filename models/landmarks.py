@@ -142,6 +142,31 @@ def derive_parts_from_weights(arrays: SmplArrays) -> np.ndarray:
     return weights[arrays.f].sum(axis=1).argmax(axis=1).astype(np.uint8)
 
 
+def read_shape_details(path: Path, body_hash: str) -> np.ndarray:
+    """Reads directions of shape that the betas do not have, (V, 3, K) float32 metres.
+
+    Args:
+        path: npz of tools/open_body with `shapedirs` (V, 3, K) and `body_hash`.
+        body_hash: of the body that they are wanted for.
+
+    Raises:
+        InputError: the file is missing or unreadable, or is of another body.
+    """
+    _check_there(path)
+    found = str(read_npz(path, ["body_hash"])["body_hash"])
+    if found != body_hash:
+        raise InputError(
+            f"{path} has details of the body {found}, but this run is for {body_hash}; choose the "
+            "open neutral body, or --augmentation.shape-details 0"
+        )
+    shapedirs = read_arrays(path, ("shapedirs",))["shapedirs"].astype(np.float32)
+    if shapedirs.ndim != 3 or shapedirs.shape[1] != 3 or not shapedirs.shape[2]:
+        raise InputError(
+            f"{path}: shapedirs has shape {shapedirs.shape}, expected (V, 3, K) directions"
+        )
+    return shapedirs
+
+
 def read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Reads arrays of an npz file by name; raises InputError when one is not there."""
     _check_there(path)

@@ -89,7 +89,8 @@ class TruthComparer:
             InputError: the truth is of a body that is not here or has another mesh.
         """
         predicted = {name: torch.from_numpy(value)[None] for name, value in person.items()}
-        body = self._load_body(truth)(truth.betas[None], pose_to_rotmats(truth.pose)[None])
+        offsets = None if truth.offsets is None else truth.offsets[None]
+        body = self._load_body(truth)(truth.betas[None], pose_to_rotmats(truth.pose)[None], offsets)
         true = {**body._asdict(), "cam_t": truth.cam_t[None], "cam_k": truth.cam_k[None]}
         crops = predicted["crops"]
         return self._describe(predicted, crops), self._describe(true, crops)

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from data.truth import Truth, truth_path, write_truth
 from metrics.measurements import Measurements, measure
-from models.body_model import BodyModel
+from models.body_model import BodyModel, BodyOutput
 from renderers.rasteriser import Rasteriser
 from renderers.shading import barycentric_weights, pixel_rays, vertex_normals
 from scenes.clothing import (
@@ -77,6 +77,7 @@ class Figure(NamedTuple):
     rest: np.ndarray  # (V, 3) T-pose
     marks: Marks
     camera: Camera
+    offsets: np.ndarray | None = None  # (V, 3) metres, of the T-pose, beyond what betas tell
 
 
 @torch.inference_mode()
@@ -86,6 +87,7 @@ def stand_before_camera(
     level: torch.Tensor,
     distance: float,
     camera_for: Callable[[np.ndarray, float], Camera],
+    offsets: np.ndarray | None = None,
 ) -> Figure:
     """Stands a body on the ground, `CAMERA_HEIGHT` below the camera.
 
@@ -95,9 +97,9 @@ def stand_before_camera(
         level: (24, 3, 3) joint rotations in the frame of a level camera.
         distance: of the pelvis from the camera, metres.
         camera_for: from vertices (V, 3) in the world's frame and their distance to the camera.
+        offsets: (V, 3) metres, added to the T-posed body; None for none.
     """
-    shape = torch.from_numpy(betas)[None]
-    output = body(shape, level[None])
+    output = pose_person(body, betas, level, offsets)
     vertices, pelvis = output.vertices[0].numpy(), output.joints3d[0, 0].numpy()
     middle = (vertices[:, 0].min() + vertices[:, 0].max()) / 2
     # The world: camera at the origin, the ground below it.
@@ -108,8 +110,17 @@ def stand_before_camera(
     # The root turns about the pelvis, the world about the camera.
     cam_t = camera.to_camera @ (shift + pelvis) - pelvis
     rest = output.vertices_tpose[0].numpy()
-    still = body(shape, torch.eye(3).expand(1, 24, 3, 3)).joints3d[0].numpy()
-    return Figure(betas, rotmats, cam_t, vertices + shift, rest, Marks.of(still, rest), camera)
+    still = pose_person(body, betas, torch.eye(3).expand(24, 3, 3), offsets).joints3d[0].numpy()
+    marks = Marks.of(still, rest)
+    return Figure(betas, rotmats, cam_t, vertices + shift, rest, marks, camera, offsets)
+
+
+def pose_person(
+    body: BodyModel, betas: np.ndarray, pose_rotmats: torch.Tensor, offsets: np.ndarray | None
+) -> BodyOutput:
+    """One person: betas (10,), rotations (24, 3, 3), and offsets (V, 3) metres or None."""
+    own = None if offsets is None else torch.from_numpy(offsets)[None]
+    return body(torch.from_numpy(betas)[None], pose_rotmats[None], own)
 
 
 def photograph(
@@ -356,7 +367,8 @@ def write_photo(path: Path, picture: np.ndarray, figure: Figure, body: BodyModel
         torch.from_numpy(each.astype(np.float32)) for each in (figure.cam_t, figure.camera.cam_k)
     )
     names = (body.identity[name] for name in ("name", "gender", "hash"))
-    truth = Truth(*names, torch.from_numpy(figure.betas), pose, cam_t, cam_k)
+    offsets = None if figure.offsets is None else torch.from_numpy(figure.offsets)
+    truth = Truth(*names, torch.from_numpy(figure.betas), pose, cam_t, cam_k, offsets)
     write_truth(truth_path(path), truth, measurements.height_m, measurements.weight_kg)
     write_image(path, picture, JPEG_QUALITY)
     return measurements

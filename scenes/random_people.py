@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from data.pose_dataset import PoseData
 from models.body_model import BodyModel, read_mean_parameters
 from scenes.people import Clothes, Person
-from scenes.photograph import Camera, Figure, photograph, stand_before_camera
+from scenes.photograph import Camera, Figure, photograph, pose_person, stand_before_camera
 from scenes.picture_options import PictureOptions
 from scenes.scenery import PLACES, Place
 from utils.errors import InputError
@@ -40,6 +40,13 @@ _HAIRS = ((0.06, 0.05, 0.05), (0.16, 0.10, 0.07), (0.32, 0.20, 0.11), (0.62, 0.4
 _SHOES = ((0.12, 0.10, 0.10), (0.86, 0.86, 0.88), (0.36, 0.25, 0.17), (0.72, 0.22, 0.20))
 
 
+class Shape(NamedTuple):
+    """Whose body it is."""
+
+    betas: np.ndarray  # (10,)
+    offsets: np.ndarray | None = None  # (V, 3) metres, of the T-pose, beyond what betas tell
+
+
 class Scene(NamedTuple):
     """One person before they are rendered."""
 
@@ -58,6 +65,7 @@ def draw_scene(
     betas_std: float,
     generator: np.random.Generator,
     picture: PictureOptions = PictureOptions(),
+    shape: Shape | None = None,
 ) -> Scene:
     """Draws a person: shape, pose, clothes, place, light and camera.
 
@@ -66,14 +74,16 @@ def draw_scene(
         betas_std: per component, around the mean shape.
         generator: of everything.
         picture: that will be taken.
+        shape: theirs; None draws betas.
 
     Raises:
-        InputError: the drawn body can stand in none of the poses.
+        InputError: the body can stand in none of the poses.
     """
-    mean = read_mean_parameters("open").betas.numpy()
-    betas = (mean + betas_std * generator.normal(size=mean.shape)).astype(np.float32)
-    level, stance = _draw_pose(betas, poses, generator)
-    figure = place_figure(betas, level, generator, picture)
+    if shape is None:
+        mean = read_mean_parameters("open").betas.numpy()
+        shape = Shape((mean + betas_std * generator.normal(size=mean.shape)).astype(np.float32))
+    level, stance = _draw_pose(shape, poses, generator)
+    figure = place_figure(*shape, level, generator, picture)
     name, place = _draw_place(figure, generator)
     person = Person(
         "", "neutral", 0, 0, 0, {}, 0, _draw_clothes(generator), name, stance in STANCES_ON_STOOLS
@@ -82,7 +92,7 @@ def draw_scene(
 
 
 def _draw_pose(
-    betas: np.ndarray, poses: PoseData, generator: np.random.Generator
+    shape: Shape, poses: PoseData, generator: np.random.Generator
 ) -> tuple[torch.Tensor, str]:
     """A pose in which this body stands, made level, and the name of its stance."""
     for row in generator.permutation(len(poses)):
@@ -90,14 +100,16 @@ def _draw_pose(
         if stance in STANCES_LEFT_OUT:
             continue
         rotmats = pose_to_rotmats(torch.from_numpy(poses.poses[row]))
-        level = stand_up(betas, rotmats)
+        level = stand_up(shape.betas, rotmats, shape.offsets)
         if level is not None:
             return level, stance
     raise InputError("none of the poses stands on the ground")
 
 
 @torch.inference_mode()
-def stand_up(betas: np.ndarray, rotmats: torch.Tensor) -> torch.Tensor | None:
+def stand_up(
+    betas: np.ndarray, rotmats: torch.Tensor, offsets: np.ndarray | None = None
+) -> torch.Tensor | None:
     """The pose with the ground that the person stands on made level.
 
     Poses were given small camera tilts. The ground is the plane under the person, among those that
@@ -106,12 +118,13 @@ def stand_up(betas: np.ndarray, rotmats: torch.Tensor) -> torch.Tensor | None:
     Args:
         betas: (10,).
         rotmats: (24, 3, 3) joint rotations, the root's in the camera frame (y down).
+        offsets: (V, 3) metres, added to the T-posed body; None for none.
 
     Returns:
         (24, 3, 3), or None when nobody stands like this: lying, or hardly touching the ground.
     """
     body = neutral_body()
-    output = body(torch.from_numpy(betas)[None], rotmats[None])
+    output = pose_person(body, betas, rotmats, offsets)
     joints = output.joints3d[0, : len(SMPL_JOINTS)].double().numpy()
     vertices = output.vertices[0].double().numpy()
     down = _ground_under(vertices, body.faces.numpy())
@@ -148,6 +161,7 @@ def _ground_under(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray | None:
 
 def place_figure(
     betas: np.ndarray,
+    offsets: np.ndarray | None,
     level: torch.Tensor,
     generator: np.random.Generator,
     picture: PictureOptions = PictureOptions(),
@@ -156,13 +170,14 @@ def place_figure(
 
     Args:
         betas: (10,).
+        offsets: (V, 3) metres, added to the T-posed body; None for none.
         level: (24, 3, 3) joint rotations in the frame of a level camera.
         generator: of distance and framing.
         picture: that will be taken.
     """
     distance = generator.uniform(*DISTANCES)
     camera_for = partial(_draw_camera, picture=picture, generator=generator)
-    return stand_before_camera(neutral_body(), betas, level, distance, camera_for)
+    return stand_before_camera(neutral_body(), betas, level, distance, camera_for, offsets)
 
 
 def _draw_camera(

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from models.smpl_files import NUM_BETAS
-from utils.cameras import CROP_SCALE
+from utils.conventions import CROP_SCALE, NUM_BETAS
 from utils.errors import InputError
 from utils.options import (
     AnyExtent,
@@ -52,6 +51,10 @@ class AugmentationOptions:
     # around the mean shape, one for all betas or one for each; for "normal"
     betas_std: Annotated[float | tuple[float, ...], EachRange(count=NUM_BETAS)] = 1.5
     betas_range: AnyExtent = 3.0  # per component, +- around the mean shape; for "uniform"
+    # share of people whose betas spread more, up to twice as much; published: 0
+    betas_wide: Share = 0.0
+    # of shape in directions that no beta has, in the betas' units; 1.5: as people are; published: 0
+    shape_details: NotNegative = 0.0
     cam_xy_std: NotNegative = 0.05  # metres
     cam_z_range: AnyExtent = 5.0  # metres, +- around the mean translation
     near: Share = 0.0  # share of people whom the camera stands near, as in photos; published: 0

@@ -80,6 +80,7 @@ class Synthesiser(nn.Module):
         camera: of the synthetic pictures and their crops.
         renderer: one of `RENDERERS`.
         detector_errors: which those with a detector's measured errors are chosen from.
+        shape_details: (V, 3, K) directions of shape beyond the betas, metres, in the betas' units.
 
     Raises:
         InputError: the renderer's library is missing.
@@ -93,9 +94,12 @@ class Synthesiser(nn.Module):
         camera: CameraOptions,
         renderer: str = "own",
         detector_errors: DetectorErrors | None = None,
+        shape_details: Tensor | None = None,
     ):
         super().__init__()
         self.body_model = body_model
+        self.details = 0 if shape_details is None else shape_details.shape[-1]
+        self.register_buffer("shape_details", shape_details, persistent=False)
         self.image_size = image_size
         self.camera = camera
         self.rasteriser = RENDERERS[renderer](body_model.faces, body_model.face_parts, image_size)
@@ -108,7 +112,11 @@ class Synthesiser(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, poses: Tensor, betas: Tensor, variation: Variation = Variation()
+        self,
+        poses: Tensor,
+        betas: Tensor,
+        variation: Variation = Variation(),
+        offsets: Tensor | None = None,
     ) -> SyntheticBatch:
         """Makes a batch.
 
@@ -117,13 +125,17 @@ class Synthesiser(nn.Module):
             betas: (B, 10).
             variation: of poses, views and what is observed; without one the batch is that of
                 validation.
+            offsets: (B, V, 3) metres, what T-posed bodies are beyond what betas tell; None where
+                the variation says so.
 
         Returns:
             The observation, and targets as `losses` and `metrics` name them; pixels are the crop's.
         """
         pose_rotmats = pose_to_rotmats(poses)
         pose_rotmats = vary_poses(pose_rotmats, variation.pose)
-        body = self.body_model(betas, pose_rotmats)
+        if variation.details is not None:
+            offsets = torch.einsum("vck,bk->bvc", self.shape_details, variation.details)
+        body = self.body_model(betas, pose_rotmats, offsets)
         cam_t = self._place_camera(len(poses), variation)
         rendered_cam = body.vertices + cam_t[:, None]  # (B, V, 3)
         if variation.vertex_noise is not None:

@@ -73,6 +73,7 @@ class Variation(NamedTuple):
     """
 
     pose: PoseVariation = PoseVariation()
+    details: Tensor | None = None  # (B, K) of the shape, which ten betas do not tell
     camera_shift: Tensor | None = None  # (B, 3) metres, added to the mean camera translation
     near_camera: NearCamera | None = None
     truncation: Tensor | None = None  # (B, 4) shares cut off, see `draw_truncation`
@@ -94,7 +95,11 @@ class Variation(NamedTuple):
 
 
 def draw_variation(
-    options: AugmentationOptions, batch: int, vertices: int, generator: Generator
+    options: AugmentationOptions,
+    batch: int,
+    vertices: int,
+    generator: Generator,
+    details: int = 0,
 ) -> Variation:
     """Draws all that a batch varies by, but for its shapes, see `draw_betas`.
 
@@ -103,6 +108,7 @@ def draw_variation(
         batch: B.
         vertices: V, of the body model.
         generator: random numbers, on the device of the batch.
+        details: K, directions of shape that the synthesiser knows beyond the betas.
     """
     pose = draw_pose_variation(options, batch, generator)
     camera_shift = draw_camera_shift(options, batch, generator)
@@ -117,8 +123,12 @@ def draw_variation(
     crop = draw_crop_variation(options, batch, generator)
     if published:
         corruption = draw_corruption(options, published, generator)
+    shape_details = None
+    if options.shape_details > 0:
+        shape_details = options.shape_details * normal((batch, details), generator)
     return Variation(
         pose=pose,
+        details=shape_details,
         camera_shift=camera_shift,
         near_camera=near,
         truncation=truncation if options.truncate > 0 else None,
@@ -152,8 +162,14 @@ def draw_betas(
     size = (batch, len(mean_betas))
     if options.betas_distribution == "normal":
         std = constant(options.betas_std, generator.device)
-        return mean_betas + std * normal(size, generator)
-    return mean_betas + uniform(size, options.betas_range, generator)
+        away = std * normal(size, generator)
+    else:
+        away = uniform(size, options.betas_range, generator)
+    if options.betas_wide > 0:
+        wide = happens((batch, 1), options.betas_wide, generator)
+        more = torch.rand((batch, 1), generator=generator, device=generator.device)
+        away = away * (1 + wide * more)
+    return mean_betas + away
 
 
 def draw_pose_variation(

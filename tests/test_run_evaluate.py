@@ -15,7 +15,7 @@ import torch
 
 import tools.prepare_3dpw
 from data.truth import read_truth, truth_path
-from evaluate.sources import MEAN
+from evaluate.sources import BEST_BETAS, MEAN
 from models.body_model import BodyModel
 from predict.detectors import registry
 from predict.detectors.interface import Detection
@@ -302,6 +302,32 @@ def test_the_open_benchmark(tmp_path, small_pictures, open_checkpoint, body_mode
     for each in (summary, again):
         each.pop("seconds")
     assert again == summary
+
+
+def test_strangers_and_what_ten_betas_could_reach(tmp_path, small_pictures, open_checkpoint):
+    options = _options(tmp_path, dataset="strangers", checkpoint=open_checkpoint, count=2)
+    options = replace(options, silh_from=("dataset",), path=tmp_path / "people")
+    summary = run(options, picture=small_pictures)
+    assert {"perfect proxies", "corrupted proxies", BEST_BETAS, MEAN} <= set(summary["sources"])
+    # The untrained network predicts the mean body; the nearest ten betas are nearer.
+    best, mean = (_mean(summary, source, "pve_t_sc") for source in (BEST_BETAS, MEAN))
+    assert 1 < best < mean
+    assert _mean(summary, BEST_BETAS, "mpjpe") < 60
+    assert _mean(summary, BEST_BETAS, "pose_mse") == pytest.approx(0, abs=1e-9)
+
+
+def test_people_cut_at_the_hips(tmp_path, small_pictures, open_checkpoint):
+    options = _options(tmp_path, dataset="open", checkpoint=open_checkpoint, count=2)
+    options = replace(options, path=tmp_path / "people", worst=2)
+    whole = run(options, picture=small_pictures)
+    cut = run(replace(options, cut="hips", output=tmp_path / "cut"), picture=small_pictures)
+    perfect = [_mean(each, "perfect proxies", "mpjpe") for each in (whole, cut)]
+    assert perfect[0] == pytest.approx(
+        perfect[1]
+    )  # untrained: it predicts the mean whatever it sees
+    crops = [_mean(each, "perfect proxies", "silhouette_iou") for each in (whole, cut)]
+    assert crops[0] != crops[1]
+    assert cut["cut"] == "hips"
 
 
 def test_two_checkpoints_in_one_table(

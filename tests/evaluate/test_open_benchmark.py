@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import evaluate.open_benchmark
+from data.strangers import read_strangers
 from data.truth import read_truth, truth_path
 from evaluate.open_benchmark import (
     BenchmarkOptions,
@@ -23,6 +24,7 @@ from synthesis.options import AugmentationOptions
 from tests.evaluation_sets import upright_pose
 from utils.errors import InputError
 from utils.images import read_image
+from utils.paths import STRANGERS
 from utils.signals import end_with_parent
 
 
@@ -151,6 +153,18 @@ def test_the_manifest_names_what_pictures_depend_on(two):
     effort = {"sky_directions": 6, "main_directions": 2, "map_size": 128}
     assert make_manifest(two) == {**manifest, "picture": [96, 120], **effort}
     json.dumps(manifest)
+
+
+def test_strangers_are_photographed_with_their_own_bodies(tmp_path, small_pictures):
+    people = BenchmarkOptions(count=1, picture=small_pictures, strangers=STRANGERS)
+    (photo,) = build_benchmark(tmp_path, people)
+    truth, strangers = read_truth(truth_path(photo)), read_strangers()
+    np.testing.assert_array_equal(truth.betas, strangers.betas[0])
+    np.testing.assert_array_equal(truth.offsets, strangers.offsets[0])
+    assert "strangers_hash" in make_manifest(people)
+    assert make_manifest(people) != make_manifest(replace(people, strangers=None))
+    with pytest.raises(InputError, match="count is 201; expected 1 to 200 people"):
+        build_benchmark(tmp_path, replace(people, count=201))
 
 
 def _people(count: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -166,6 +166,24 @@ def test_targets_are_of_the_varied_poses(synthesiser, body_model):
     torch.testing.assert_close(validated["pose_rotmats"], of_file)
 
 
+def test_details_of_the_shape_are_seen_and_measured_but_are_no_betas(body_model):
+    """The second person is 8 cm broader by two details: 2 x 1 cm and -3 x -2 cm of x."""
+    outwards = torch.zeros(body_model.identity["vertices"], 3, 2)
+    outwards[:, 0] = body_model.skinning.template.unflatten(0, (3, -1))[0].sign()[:, None]
+    outwards *= torch.tensor([0.01, -0.02])
+    detailed = Synthesiser(body_model, torch.zeros(10), 64, CameraOptions(), shape_details=outwards)
+    poses, betas = _poses(2), torch.ones(2, 10)
+    batch = detailed(poses, betas, Variation(details=torch.tensor([[0.0, 0.0], [2.0, -3.0]])))
+    plain = detailed(poses, betas)
+    shift = (batch.target["vertices_tpose"] - plain.target["vertices_tpose"])[..., 0].abs()
+    torch.testing.assert_close(shift[0], torch.zeros_like(shift[0]))
+    moved = outwards[:, 0, 0] != 0
+    assert shift[1, moved].sub(0.08).abs().max() < 1e-6
+    assert torch.equal(batch.target["betas"], betas)
+    areas = batch.observation.silhouettes.float().mean(dim=(1, 2))
+    assert areas[1] > 1.1 * plain.observation.silhouettes.float().mean(dim=(1, 2))[1]
+
+
 def test_truncated_people_end_at_the_frame(synthesiser):
     none = dict.fromkeys(
         (

@@ -202,6 +202,25 @@ def test_a_near_camera_changes_the_distance_alone():
     assert torch.equal(moved, torch.tensor([[0.1, 0.2, 3.0], [0.3, 0.4, 40.0]]))
 
 
+def test_wide_people_have_up_to_twice_the_betas_of_others():
+    """The same numbers are drawn first; then each wide person's are stretched as a whole."""
+    mean = torch.ones(10)
+    plain, all_wide, half = (
+        draw_betas(
+            AugmentationOptions(betas_wide=share), mean, 400, torch.Generator().manual_seed(5)
+        )
+        - mean
+        for share in (0.0, 1.0, 0.5)
+    )
+    factors = all_wide / plain  # (400, 10)
+    torch.testing.assert_close(factors, factors[:, :1].expand(-1, 10), atol=1e-3, rtol=1e-3)
+    assert factors.min() >= 1 - 1e-3
+    assert factors.max() <= 2 + 1e-3
+    assert factors.mean() == pytest.approx(1.5, abs=0.05)
+    stretched = (half / plain)[:, 0] > 1 + 1e-4
+    assert stretched.float().mean() == pytest.approx(0.5, abs=0.08)
+
+
 def test_errors_are_shared_out_in_order():
     """Of 10 people the first 4 have measured errors, 3 more the published ones, the last none."""
     assert count_errors(AugmentationOptions(), 10) == (0, 10)
@@ -232,10 +251,11 @@ def test_the_plain_variation_is_of_nobody():
 def test_the_seed_decides_all(generator):
     options = AugmentationOptions(
         turn=90, joint_angle_std=5, exchange_limbs=0.3, near=0.5, truncate=0.5, corrupt=0.8,
-        detector="mediapipe",
+        detector="mediapipe", shape_details=1.5,
     )  # fmt: skip
     first, same, other = (
-        draw_variation(options, 10, 5, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        draw_variation(options, 10, 5, torch.Generator().manual_seed(seed), details=4)
+        for seed in (1, 1, 2)
     )
     for one, two, three in zip(*map(_tensors, (first, same, other)), strict=True):
         assert torch.equal(one, two)

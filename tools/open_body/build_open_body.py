@@ -3,7 +3,8 @@
     pip install -r tools/open_body/requirements.txt
     python -m tools.open_body.build_open_body
 
-Writes OPEN_{NEUTRAL,MALE,FEMALE}.npz, landmarks.npz and neutral_smpl_mean_params_6dpose.npz.
+Writes OPEN_{NEUTRAL,MALE,FEMALE}.npz, landmarks.npz, neutral_smpl_mean_params_6dpose.npz
+and shape_details.npz.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 import tyro
 
+from models.body_model import BodyModel
 from tools.open_body.correctives import pose_correctives
 from tools.open_body.poses import named_pose
 from tools.open_body.regressors import (
@@ -48,11 +50,13 @@ from tools.open_body.topology import (
 from tools.pose_tools import to_rotmats
 from utils.files import round_to_steps, write_npz
 from utils.joints import SMPL_PARENTS
-from utils.paths import OPEN_BODY
+from utils.paths import OPEN_BODY, SHAPE_DETAILS
 
 GENDERS = {"NEUTRAL": (0.0, 1.0), "MALE": (0.0, 0.15), "FEMALE": (0.85, 1.0)}
 QUADRIC_POSES = ("stand", "sit", "arms up")  # and the T-pose
 ROOT_PARENT = 4294967295  # what SMPL's files hold as the root's parent
+BETAS, DETAILS = 10, 30  # directions of shape of the body's files, and those kept beside them
+DETAILS_GRID = 2.0**-16  # m; of the details
 GRID = 2.0**-20  # m; numbers are rounded to about a micrometre, which lets the files compress
 
 
@@ -123,6 +127,14 @@ def save_body(
     )
 
 
+def save_details(output: Path, directions: np.ndarray, midline: np.ndarray) -> None:
+    """Write the neutral body's further directions of shape (H, 3, K), for training."""
+    whole = mirror_vertices(np.moveaxis(directions, 2, 0), midline)
+    shapedirs = round_to_steps(np.moveaxis(whole, 0, 2), DETAILS_GRID)
+    body_hash = BodyModel.load("open", "neutral", output.parent).identity["hash"]
+    write_npz(output / SHAPE_DETAILS.name, {"shapedirs": shapedirs, "body_hash": body_hash})
+
+
 def save_mean_params(path: Path, shapes: int) -> None:
     """Write the initial estimate: a standing person of mean shape, facing the camera."""
     rotmats = to_rotmats(named_pose("stand"))
@@ -155,7 +167,8 @@ def build(options: Options) -> None:
     for gender in GENDERS:
         people = draw_people(source, half, gender_population(options, gender))[0]
         halves, joints = tposed_people(source, half, people)
-        space = principal_components(halves, midline, options.betas_std)
+        detailed = principal_components(halves, midline, options.betas_std, BETAS + DETAILS)
+        space = detailed.first(BETAS)
         few = options.regressor_people
         regressor = joint_regressor(halves[:few], joints[:few], whole)
         if posedirs is None:  # the neutral body comes first; its correctives serve all three
@@ -166,7 +179,9 @@ def build(options: Options) -> None:
             picked = picked_vertices(source, kept, space.mean, eye, whole)
             save_landmarks(picked, bodies, space, regressor, whole, options.output)
         save_body(options.output / f"OPEN_{gender}.npz", space, regressor, posedirs, whole)
-        say(f"{gender.lower()}: {100 * space.explained:.2f} % of the variance explained")
+        if gender == "NEUTRAL":
+            save_details(options.output, detailed.directions[..., BETAS:], midline)
+        say(f"{gender.lower()}: {100 * space.explained.sum():.2f} % of the variance explained")
     save_mean_params(options.output / "neutral_smpl_mean_params_6dpose.npz", shapes=10)
 
 

@@ -127,7 +127,7 @@ def draw_people(
         part = slice(start, start + batch)
         people = {name: values[part] for name, values in phenotypes.items()}
         goal = {name: values[part] for name, values in wanted.items()}
-        coefficients, measured = _solve(source, half, population, people, changes[part], goal)
+        coefficients, measured = solve_people(source, half, population, people, changes[part], goal)
         results.append(coefficients)
         facts.append(measured)
     measured = {name: np.concatenate([fact[name] for fact in facts]) for name in facts[0]}
@@ -144,7 +144,7 @@ def fatness(amount: np.ndarray, muscle: np.ndarray) -> dict[str, np.ndarray]:
     return {"weight": np.minimum(amount, MAX_WEIGHT), "muscle": muscle * kept}
 
 
-def _solve(
+def solve_people(
     source: Source,
     half: Half,
     population: Population,
@@ -200,8 +200,12 @@ class ShapeSpace:
     """Mean body and directions; betas drawn from N(0, 1.5^2) give the population's spread."""
 
     mean: np.ndarray  # (H, 3)
-    directions: np.ndarray  # (H, 3, 10)
-    explained: float  # share of the population's variance
+    directions: np.ndarray  # (H, 3, K)
+    explained: np.ndarray  # (K,) shares of the population's variance
+
+    def first(self, count: int) -> "ShapeSpace":
+        """The first directions alone."""
+        return ShapeSpace(self.mean, self.directions[..., :count], self.explained[:count])
 
 
 def principal_components(
@@ -226,4 +230,4 @@ def principal_components(
     directions = axes.reshape(*mean.shape, count) / scale[..., None] / betas_std
     # A direction's sign: larger betas make the body larger.
     outward = np.einsum("hi,hik->k", mean - mean.mean(0), directions)
-    return ShapeSpace(mean, directions * np.where(outward < 0, -1, 1), values.sum() / gram.trace())
+    return ShapeSpace(mean, directions * np.where(outward < 0, -1, 1), values / gram.trace())
