@@ -58,7 +58,10 @@ class PredictOptions:
     # input as the network had it in training: "own", or "published" as in the released code; None:
     # what the checkpoint says
     proxy: Literal["own", "published"] | None = None
-    silh_from: str = "mediapipe"  # detector: mediapipe, maskrcnn, pointrend or densepose
+    # detector: mediapipe, maskrcnn, pointrend or densepose; files: your own --masks and --keypoints
+    silh_from: str = "mediapipe"
+    masks: Path | None = None  # with --silh_from files: folder of png masks
+    keypoints: Path | None = None  # with --silh_from files: folder, or one COCO json of all photos
     detector_weights: Path = CHECKPOINTS  # folder with the weights of those that need some
     people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...

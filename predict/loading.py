@@ -9,6 +9,7 @@ import torch
 
 from models.checkpoints import Predictor, load_predictor
 from predict.detectors.interface import Detector
+from predict.detectors.own_files import check_own_files
 from predict.detectors.registry import build_detector
 from predict.detectors.rules import RULES
 from predict.people import BodyPredictor
@@ -30,6 +31,8 @@ class SystemOptions:
     proxy: ProxyRule | None = None  # None: what the checkpoint says
     silh_from: str = "mediapipe"  # detector
     detector_weights: Path = CHECKPOINTS  # folder
+    masks: Path | None = None  # of `--silh_from files`: folder
+    keypoints: Path | None = None  # of `--silh_from files`: folder or json file
     batch_size: int = 8  # people that pass through the network together
 
 
@@ -52,6 +55,7 @@ def load_system(options: SystemOptions, device: torch.device) -> System:
     Raises:
         InputError: a file is missing, is damaged or does not fit the others.
     """
+    own_files = check_own_files(options.silh_from, options.masks, options.keypoints)
     with ThreadPoolExecutor(1) as aside:  # hashing takes as long as reading
         checkpoint_hash = aside.submit(hash_file, options.checkpoint)
         predictor = load_predictor(
@@ -63,10 +67,10 @@ def load_system(options: SystemOptions, device: torch.device) -> System:
             refine=options.refine,
             proxy=options.proxy,
         )
-    rules = RULES[predictor.proxy_rule]
-    return System(
-        build_detector(options.silh_from, device, options.detector_weights, rules),
-        BodyPredictor(predictor, device, options.batch_size),
-        predictor,
-        describe_source(predictor, options.checkpoint, checkpoint_hash.result(), options.silh_from),
+    detector = build_detector(
+        options.silh_from, device, options.detector_weights, RULES[predictor.proxy_rule], own_files
     )
+    source = describe_source(
+        predictor, options.checkpoint, checkpoint_hash.result(), options.silh_from
+    )
+    return System(detector, BodyPredictor(predictor, device, options.batch_size), predictor, source)

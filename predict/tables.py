@@ -169,7 +169,8 @@ def _read_table(path: Path) -> Rows:
     columns = header.rstrip("\n").split(",")
     dropped = [column for column in columns if column not in COLUMNS]
     if dropped and lines:
-        log.warning("%s: this version has no %s; left out", path, ", ".join(dropped))
+        names = escape_controls(", ".join(dropped))
+        log.warning("%s: this version has no %s; left out", path, names)
     rows: Rows = {}
     lost = 0
     for line in lines:

@@ -464,6 +464,8 @@ def test_batches_change_nothing(tmp_path, any_checkpoint, fake_detector):
         (["--batch-size", "0"], "--batch-size is 0"),
         (["--device", "cuda:99"], "cuda:99"),
         (["--device", "abacus"], "unknown device 'abacus'"),
+        (["--silh_from", "files"], "--silh_from files needs --masks FOLDER"),
+        (["--masks", "photos"], "--masks and --keypoints are for --silh_from files"),
         (["--gpu", "99"], "device cuda:99 was asked for"),
         (["--gpu", "0", "--device", "cpu"], "--gpu 0 and --device cpu both name a device"),
     ],
