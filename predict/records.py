@@ -51,23 +51,23 @@ class ResultSource:
     face_parts: np.ndarray = field(repr=False, compare=False)
 
     @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What all results have in common, by the names in an npz."""
+        return {
+            **{name: np.array(getattr(self, name)) for name in (*SOURCE_WORDS, "rounds")},
+            # The smallest integers that can number the vertices: 2 bytes with either body.
+            "faces": self.faces.astype(np.min_scalar_type(self.faces.max())),
+            "face_parts": self.face_parts,
+            "part_names": np.array(PARTS),
+            "joint_names": np.array(BODY_MODEL_JOINTS),
+            "detected_joint_names": np.array(COCO17),
+            "measurement_names": np.array(Measurements._fields),
+        }
+
+    @cached_property
     def packed(self) -> bytes:
-        """The content of an npz with what all results have in common."""
-        # The smallest integers that can number the vertices: half the bytes for both our bodies.
-        faces = self.faces.astype(np.min_scalar_type(self.faces.max()))
-        words = {name: np.array(getattr(self, name)) for name in (*SOURCE_WORDS, "rounds")}
-        return pack_npz(
-            {
-                **words,
-                "faces": faces,
-                "face_parts": self.face_parts,
-                "part_names": np.array(PARTS),
-                "joint_names": np.array(BODY_MODEL_JOINTS),
-                "detected_joint_names": np.array(COCO17),
-                "measurement_names": np.array(Measurements._fields),
-            },
-            compress=False,
-        )
+        """The same as the content of an npz."""
+        return pack_npz(self.arrays, compress=False)
 
 
 class PersonRecord(NamedTuple):
@@ -134,18 +134,14 @@ def describe_person(
     )
 
 
-def save_person(
-    path: Path, person: Person, record: PersonRecord, source: ResultSource | None
-) -> None:
-    """Writes everything that is known about a person to an npz file.
+def collect_arrays(person: Person, record: PersonRecord) -> dict[str, np.ndarray]:
+    """Everything that is known about a person, by the names in an npz.
 
     Args:
-        path: of the file.
         person: predicted.
         record: theirs.
-        source: what predicted; None: unknown, and left out.
     """
-    arrays = {
+    return {
         "photo": np.array(record.file),
         "person": np.array(record.person),
         "image_size": np.array(record.image_size),
@@ -156,8 +152,22 @@ def save_person(
         "detected_joint_confidence": person.detection.joint_confidence,
         "detected_box": person.detection.box,
     }
+
+
+def save_person(
+    path: Path, person: Person, record: PersonRecord, source: ResultSource | None
+) -> None:
+    """Writes everything that is known about a person, and what predicted it, to an npz file.
+
+    Args:
+        path: of the file.
+        person: predicted.
+        record: theirs.
+        source: what predicted; None: unknown, and left out.
+    """
+    start = source.packed if source else b""
     # Not compressed: the numbers are floats, which would shrink by a tenth and take thrice as long.
-    write_npz(path, arrays, compress=False, start=source.packed if source else b"")
+    write_npz(path, collect_arrays(person, record), compress=False, start=start)
 
 
 def read_record(path: Path, file: str) -> tuple[PersonRecord, dict[str, str]]:
