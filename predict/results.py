@@ -13,14 +13,14 @@ import trimesh
 
 from metrics.measurements import Measurements, measure
 from predict.people import Person, Photo, attempt
+from predict.records import PersonRecord, ResultSource, describe_person, save_person
 from predict.truth_errors import TruthComparer
 from renderers.overlay import draw_body, draw_proxy, draw_tpose, draw_vertices
 from renderers.shading import BodyRenderer
 from utils.command_line import escape_controls
 from utils.errors import InputError, Skipped
-from utils.files import check_writable, write_npz, write_whole
+from utils.files import check_writable, write_whole
 from utils.images import write_image
-from utils.joints import BODY_MODEL_JOINTS, COCO17
 
 PICTURE_SIDE = 1600  # px, longer side; larger photos are shown reduced
 TPOSE_MESH = "_tpose"  # what the T-posed mesh's name adds to the posed one's
@@ -34,6 +34,7 @@ class PhotoResult:
     measurements: list[Measurements]  # of its people, the most prominent first
     silhouette_ious: list[float]  # theirs, of the predicted with the detected silhouette
     errors: dict[str, float] | None  # of the first person, by name with unit; None without truth
+    records: tuple[PersonRecord, ...] = ()  # of its people, for the tables of the folder
 
 
 def make_output_names(paths: Sequence[Path]) -> list[str]:
@@ -198,6 +199,7 @@ class ResultWriter:
         meshes: whether to write meshes too.
         numbered: whether people have numbers, as where all in a photo are predicted.
         comparer: with the truth, where it lies beside a photo.
+        source: what predicts, which is written beside every person; None: unknown.
     """
 
     output: Path
@@ -205,6 +207,7 @@ class ResultWriter:
     meshes: bool
     numbered: bool
     comparer: TruthComparer
+    source: ResultSource | None = None
 
     def write(self, photo: Photo) -> PhotoResult:
         """Writes all files of a photo, with the pictures that were drawn.
@@ -214,37 +217,29 @@ class ResultWriter:
         """
         names = make_person_names(photo.name, len(photo.people), self.numbered)
         # The first person last, whose npz says that the photo is done, see `is_done`.
-        people = list(zip(names, photo.people, strict=True))
-        measurements = [self._write_person(*each) for each in people[::-1]][::-1]
+        people = list(enumerate(zip(names, photo.people, strict=True), start=1))
+        written = [
+            self._write_person(photo.path.name, number, *each) for number, each in people[::-1]
+        ][::-1]
         return PhotoResult(
             photo.path.name,
-            measurements,
+            [measurements for measurements, _ in written],
             [person.silhouette_iou for person in photo.people],
             self.comparer.errors_beside(photo.path, photo.people[0].arrays),
+            tuple(record for _, record in written),
         )
 
-    def _write_person(self, name: str, person: Person) -> Measurements:
+    def _write_person(
+        self, file: str, number: int, name: str, person: Person
+    ) -> tuple[Measurements, PersonRecord]:
         measurements = measure(person.arrays["vertices_tpose"], self.faces)
+        record = describe_person(file, number, name, person, measurements)
         if self.meshes:
             save_meshes(self.output / name, person.arrays, self.faces)
         for kind, picture in person.pictures.items():
             write_image(self.output / f"{name}_{kind}.png", picture)
-        save_person(self.output / f"{name}.npz", person)
-        return measurements
-
-
-def save_person(path: Path, person: Person) -> None:
-    """Writes everything that is known about a person to an npz file."""
-    arrays = {
-        **person.arrays,
-        "joint_names": np.array(BODY_MODEL_JOINTS),
-        "detected_joints2d_px": person.detection.joints2d_px,
-        "detected_joint_confidence": person.detection.joint_confidence,
-        "detected_joint_names": np.array(COCO17),
-        "detected_box": person.detection.box,
-    }
-    # Not compressed: the numbers are floats, which would shrink by a tenth and take thrice as long.
-    write_npz(path, arrays, compress=False)
+        save_person(self.output / f"{name}.npz", person, record, self.source)
+        return measurements, record
 
 
 def save_meshes(stem: Path, arrays: dict[str, np.ndarray], faces: np.ndarray) -> None:

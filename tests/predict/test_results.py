@@ -11,6 +11,7 @@ import trimesh
 
 import utils.files
 import utils.images
+from metrics.measurements import Measurements
 from models.body_model import BodyModel
 from predict import results
 from predict.detectors.interface import Detection
@@ -24,7 +25,6 @@ from predict.results import (
     make_output_names,
     make_person_names,
     save_meshes,
-    save_person,
     shrink_for_pictures,
 )
 from renderers.shading import BodyRenderer
@@ -84,28 +84,16 @@ def test_a_file_in_the_way_is_named(tmp_path):
         make_output_folder(tmp_path / "taken", tmp_path)
 
 
-def test_everything_is_in_the_npz(tmp_path):
-    detection = Detection(
-        np.ones((4, 4), bool), np.ones((17, 2), np.float32), np.ones(17, np.float32), np.zeros(4)
-    )
-    path = tmp_path / "a.b.npz"
-    save_person(path, Person(detection, {"betas": np.arange(10.0)}))
-    with np.load(path) as content:
-        np.testing.assert_array_equal(content["betas"], np.arange(10.0))
-        assert content["joint_names"].shape == (90,)
-        assert content["detected_joint_names"][0] == "nose"
-        assert content["detected_joints2d_px"].shape == (17, 2)
-
-
 def test_a_photo_is_done_when_all_its_files_are(tmp_path, monkeypatch):
     """The run ends at any of its files: it counts as done with the last one alone."""
     detection = Detection(
         np.ones((4, 4), bool), np.ones((17, 2), np.float32), np.ones(17, np.float32), np.zeros(4)
     )
     picture = {"overlay": np.zeros((4, 4, 3), np.uint8)}
-    person = Person(detection, {"vertices_tpose": np.zeros((3, 3))}, pictures=picture)
+    arrays = {"vertices_tpose": np.zeros((3, 3)), "betas": np.zeros(10)}
+    person = Person(detection, arrays, pictures=picture)
     photo = Photo(tmp_path / "a.png", "a", people=(person, person))
-    monkeypatch.setattr(results, "measure", lambda *_: None)
+    monkeypatch.setattr(results, "measure", lambda *_: Measurements(1.8, 80, 0.9, 1, 1))
     comparer = SimpleNamespace(errors_beside=lambda *_: None)
     writer = ResultWriter(tmp_path, np.array([[0, 1, 2]]), False, True, comparer)
     write, written = results.write_whole, []
