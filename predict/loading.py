@@ -14,9 +14,9 @@ from predict.detectors.registry import build_detector
 from predict.detectors.rules import RULES
 from predict.people import BodyPredictor
 from predict.records import ResultSource, describe_source
+from utils.conventions import ProxyRule
 from utils.files import hash_file
 from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT
-from utils.proxy import ProxyRule
 
 
 @dataclass(frozen=True)
