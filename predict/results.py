@@ -1,28 +1,22 @@
-"""From predicted people to results: pictures, files and the lines that are printed."""
+"""From predicted people to results: files and the lines that are printed."""
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from metrics.measurements import Measurements, measure
 from predict.meshes import TPOSE_MESH, MeshWriter
-from predict.people import Person, Photo, attempt
+from predict.people import Person, Photo
 from predict.truth_errors import TruthComparer
-from renderers.overlay import draw_body, draw_proxy, draw_tpose, draw_vertices
-from renderers.shading import BodyRenderer
 from utils.command_line import escape_controls
 from utils.errors import InputError, Skipped
 from utils.files import check_writable, write_npz
 from utils.images import write_image
 from utils.joints import BODY_MODEL_JOINTS, COCO17
-
-PICTURE_SIDE = 1600  # px, longer side; larger photos are shown reduced
 
 
 @dataclass(frozen=True)
@@ -90,103 +84,6 @@ def make_output_folder(output: Path, source: Path) -> None:
     check_writable(output)
 
 
-def draw_photos(
-    predicted: Iterable[Photo | Skipped], faces: np.ndarray, renderer: str, scatter: bool = False
-) -> Iterator[Photo | Skipped]:
-    """Draws every person's pictures; the photos' images are no longer needed then.
-
-    All in one generator, so that the renderer is made in the thread that draws: a GL context
-    belongs to one thread.
-
-    Args:
-        predicted: photos with their images.
-        faces: (F, 3) of the body.
-        renderer: a backend of `renderers.shading.BodyRenderer`.
-        scatter: whether one more picture shows the vertices as points.
-
-    Raises:
-        InputError: the renderer that was asked for does not work here.
-    """
-    made = None
-    for photo in predicted:
-        if made is None and not isinstance(photo, Skipped):
-            # Not earlier: until it has found somebody a detector may keep stderr closed, and
-            # nobody would read that there is no OpenGL.
-            made = BodyRenderer(faces, renderer)
-        draw = partial(_draw_people, renderer=made, scatter=scatter)
-        yield attempt(draw, photo, "drawing")
-
-
-def _draw_people(photo: Photo, renderer: BodyRenderer, scatter: bool) -> Photo:
-    people = [
-        replace(person, pictures=draw_person(photo.image, person, renderer, scatter))
-        for person in photo.people
-    ]
-    return replace(photo, image=None, people=tuple(people))
-
-
-def draw_person(
-    image: np.ndarray, person: Person, renderer: BodyRenderer, scatter: bool = False
-) -> dict[str, np.ndarray]:
-    """A predicted person's pictures by kind, (H, W, 3) uint8 RGB.
-
-    Args:
-        image: (H, W, 3) uint8 RGB, the photo; left as it is.
-        person: who was predicted in it.
-        renderer: for the body's faces.
-        scatter: whether one more picture shows the vertices as points.
-    """
-    image, shown = shrink_for_pictures(image, person)
-    arrays, seen = shown.arrays, shown.detection
-    vertices_cam = arrays["vertices"] + arrays["cam_t"]
-    pictures = {
-        "overlay": draw_body(image, renderer, vertices_cam, arrays["cam_k"]),
-        "tpose": draw_tpose(renderer, arrays["vertices_tpose"]),
-        "proxy": draw_proxy(
-            image, seen.silhouette, seen.joints2d_px, seen.joint_confidence, arrays["crops"]
-        ),
-    }
-    if scatter:
-        pictures["vertices"] = draw_vertices(image, vertices_cam, arrays["cam_k"])
-    return pictures
-
-
-def shrink_for_pictures(image: np.ndarray, person: Person) -> tuple[np.ndarray, Person]:
-    """Shrinks a photo to `PICTURE_SIDE`, and moves what is known about a person in it.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        person: in pixels of this photo.
-
-    Returns:
-        The smaller photo and the person in its pixels (the detection, and cam_k, crops and
-        joints2d_px of the arrays); both as they are where the photo is no larger.
-    """
-    height, width = image.shape[:2]
-    if max(height, width) <= PICTURE_SIDE:
-        return image, person
-    zoom = PICTURE_SIDE / max(height, width)
-    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-    scale = np.array([size[0] / width, size[1] / height], dtype=np.float32)
-    detection, arrays = person.detection, person.arrays
-    silhouette = cv2.resize(
-        detection.silhouette.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
-    )
-    shrunk = replace(
-        detection,
-        silhouette=silhouette.astype(bool),
-        joints2d_px=detection.joints2d_px * scale,
-        box=detection.box * np.tile(scale, 2),
-    )
-    moved = {
-        "cam_k": np.diag([*scale, 1]).astype(np.float32) @ arrays["cam_k"],
-        "crops": arrays["crops"] * np.array([*scale, zoom], dtype=np.float32),
-        "joints2d_px": arrays["joints2d_px"] * scale,
-    }
-    smaller = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return smaller, replace(person, detection=shrunk, arrays={**arrays, **moved})
-
-
 @dataclass(frozen=True)
 class ResultWriter:
     """Measures people and writes their files.
@@ -212,6 +109,8 @@ class ResultWriter:
             InputError: a file cannot be written.
         """
         names = make_person_names(photo.name, len(photo.people), self.numbered)
+        for kind, picture in photo.pictures.items():
+            write_image(self.output / f"{photo.name}_{kind}.png", picture)
         # The first person last, whose npz says that the photo is done, see `is_done`.
         people = list(zip(names, photo.people, strict=True))
         measurements = [self._write_person(*each) for each in people[::-1]][::-1]
