@@ -11,6 +11,9 @@ For every photo `<name>` it writes into the output folder
     <name>_vertices.png the predicted vertices as points, with --pictures vertices
     <name>.npz          everything predicted (betas, pose, cameras, vertices, joints, ...)
     <name>.glb          a rigged body, with --save-meshes glb
+and for the folder
+    results.csv         a row a person: box, measurements, betas, IoU; why a photo was skipped
+    results.json        the same
 With `--people all` the names are `<name>_1`, `<name>_2` and so on, the most prominent person
 first, also where there is but one.
 
@@ -28,7 +31,7 @@ from utils.signals import end_on_signals
 if __name__ == "__main__":
     end_on_signals()  # before the imports that take time
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -59,7 +62,10 @@ class PredictOptions:
     # input as the network had it in training: "own", or "published" as in the released code; None:
     # what the checkpoint says
     proxy: Literal["own", "published"] | None = None
-    silh_from: str = "mediapipe"  # detector: mediapipe, maskrcnn, pointrend or densepose
+    # detector: mediapipe, maskrcnn, pointrend or densepose; files: your own --masks and --keypoints
+    silh_from: str = "mediapipe"
+    masks: Path | None = None  # with --silh_from files: folder of png masks
+    keypoints: Path | None = None  # with --silh_from files: folder, or one COCO json of all photos
     detector_weights: Path = CHECKPOINTS  # folder with the weights of those that need some
     people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
@@ -91,6 +97,7 @@ def predict(options: PredictOptions) -> int:
     from predict.folder import Background
     from predict.people import Photo
     from predict.results import Report, make_output_folder, make_output_names
+    from predict.tables import ResultTables
     from utils.devices import name_device
     from utils.images import find_images
     from utils.processes import Ranks
@@ -99,76 +106,76 @@ def predict(options: PredictOptions) -> int:
     ranks = Ranks.from_environment()
     paths = find_images(options.input)
     make_output_folder(options.output, options.input)
-    photos = ranks.share_of(list(map(Photo, paths, make_output_names(paths))))
-    photos = choose_photos(options, photos)
+    tables = ResultTables(options.output, ranks.rank)
+    share = ranks.share_of(list(map(Photo, paths, make_output_names(paths))))
+    photos, left_out = choose_photos(options, share)
     device = name_device(options.device, options.gpu)
     folder_predictor = load(options, ranks.device_name(device, shared=True))
-    report = Report(numbered=options.people == "all")
+    numbered = options.people == "all"
+    tables.start(folder_predictor.writer.source, photos, left_out, numbered)
+    report = Report(numbered)
     with (
         Background() as background,
         tqdm(total=len(photos), unit="photo", disable=None if ranks.is_first else True) as progress,
     ):
         for result in folder_predictor.predict(photos, background):
+            tables.add(result)
             progress.write(report.add(result))
             sys.stdout.flush()  # whole lines, also where several processes write
             progress.update()
-    total = Report.combine(ranks.gather(report))
+    reports, rows = zip(*ranks.gather((report, tables.rows)), strict=True)
+    total = Report.combine(reports)
     if ranks.is_first:
+        tables.finish(rows)
         print(total.summary(options.output))
     return choose_exit_status(total.done, total.skipped)
 
 
-def choose_photos(options: PredictOptions, photos: "list[Photo]") -> "list[Photo]":
-    """Which of the photos to predict; says what becomes of results that are there already."""
+def choose_photos(
+    options: PredictOptions, photos: "list[Photo]"
+) -> "tuple[list[Photo], list[Photo]]":
+    """Which photos to predict and to leave out; says what becomes of results that are there."""
     from predict.results import is_done
 
     numbered = options.people == "all"
-    left = [photo for photo in photos if not is_done(options.output, photo.name, numbered)]
-    if len(left) < len(photos):
+    done: list[Photo] = []
+    new: list[Photo] = []
+    for photo in photos:
+        (done if is_done(options.output, photo.name, numbered) else new).append(photo)
+    if done:
         fate = "left out" if options.skip_done else "made again; --skip-done leaves them out"
-        done = f"{len(photos) - len(left)} of {len(photos)} photos have results"
-        print(f"{done} in {options.output} and are {fate}", flush=True)
-    return left if options.skip_done else photos
+        count = f"{len(done)} of {len(photos)} photos have results"
+        print(f"{count} in {options.output} and are {fate}", flush=True)
+    return (new, done) if options.skip_done else (photos, [])
 
 
 def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     """Loads detector, network and renderers."""
     # Imported here for the reason that `predict` gives.
-    from models.checkpoints import load_predictor
-    from predict.detectors.registry import build_detector
-    from predict.detectors.rules import RULES
     from predict.folder import FolderPredictor, leave_cores_to_other_stages
+    from predict.loading import SystemOptions, load_system
     from predict.meshes import MeshWriter
-    from predict.people import BodyPredictor
     from predict.results import ResultWriter
     from predict.truth_errors import TruthComparer
     from utils.devices import choose_device
 
     device = choose_device(device_name)
     leave_cores_to_other_stages()
-    predictor = load_predictor(
-        options.checkpoint,
-        device,
-        options.body,
-        options.gender,
-        rounds=options.rounds,
-        refine=options.refine,
-        proxy=options.proxy,
-    )
-    body = predictor.body_model
+    names = [field.name for field in fields(SystemOptions)]
+    system = load_system(SystemOptions(**{name: getattr(options, name) for name in names}), device)
+    body = system.predictor.body_model
     everyone, formats = options.people == "all", options.save_meshes
     writer = ResultWriter(
         options.output,
-        faces=body.faces.cpu().numpy(),
+        faces=system.source.faces,
         meshes=None if formats is None else MeshWriter.for_body(body, formats or ("obj",)),
         numbered=everyone,
-        comparer=TruthComparer(body.faces, body.face_parts, predictor.image_size),
+        comparer=TruthComparer(body.faces, body.face_parts, system.predictor.image_size),
+        source=system.source,
     )
     return FolderPredictor(
-        build_detector(
-            options.silh_from, device, options.detector_weights, RULES[predictor.proxy_rule]
-        ),
-        BodyPredictor(predictor, device, options.batch_size),
+        system.detector,
+        system.body_predictor,
         writer,
         everyone,
         choose_pictures(options),

@@ -11,12 +11,12 @@ import numpy as np
 from metrics.measurements import Measurements, measure
 from predict.meshes import TPOSE_MESH, MeshWriter
 from predict.people import Person, Photo
+from predict.records import PersonRecord, ResultSource, describe_person, save_person
 from predict.truth_errors import TruthComparer
 from utils.command_line import escape_controls
 from utils.errors import InputError, Skipped
-from utils.files import check_writable, write_npz
+from utils.files import check_writable
 from utils.images import write_image
-from utils.joints import BODY_MODEL_JOINTS, COCO17
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class PhotoResult:
     measurements: list[Measurements]  # of its people, the most prominent first
     silhouette_ious: list[float]  # theirs, of the predicted with the detected silhouette
     errors: dict[str, float] | None  # of the first person, by name with unit; None without truth
+    records: tuple[PersonRecord, ...] = ()  # of its people, for the tables of the folder
 
 
 def make_output_names(paths: Sequence[Path]) -> list[str]:
@@ -94,6 +95,7 @@ class ResultWriter:
         meshes: writes meshes too; None: none.
         numbered: whether people have numbers, as where all in a photo are predicted.
         comparer: with the truth, where it lies beside a photo.
+        source: what predicts, which is written beside every person; None: unknown.
     """
 
     output: Path
@@ -101,6 +103,7 @@ class ResultWriter:
     meshes: MeshWriter | None
     numbered: bool
     comparer: TruthComparer
+    source: ResultSource | None = None
 
     def write(self, photo: Photo) -> PhotoResult:
         """Writes all files of a photo, with the pictures that were drawn.
@@ -112,37 +115,29 @@ class ResultWriter:
         for kind, picture in photo.pictures.items():
             write_image(self.output / f"{photo.name}_{kind}.png", picture)
         # The first person last, whose npz says that the photo is done, see `is_done`.
-        people = list(zip(names, photo.people, strict=True))
-        measurements = [self._write_person(*each) for each in people[::-1]][::-1]
+        people = list(enumerate(zip(names, photo.people, strict=True), start=1))
+        written = [
+            self._write_person(photo.path.name, number, *each) for number, each in people[::-1]
+        ][::-1]
         return PhotoResult(
             photo.path.name,
-            measurements,
+            [measurements for measurements, _ in written],
             [person.silhouette_iou for person in photo.people],
             self.comparer.errors_beside(photo.path, photo.people[0].arrays),
+            tuple(record for _, record in written),
         )
 
-    def _write_person(self, name: str, person: Person) -> Measurements:
+    def _write_person(
+        self, file: str, number: int, name: str, person: Person
+    ) -> tuple[Measurements, PersonRecord]:
         measurements = measure(person.arrays["vertices_tpose"], self.faces)
+        record = describe_person(file, number, name, person, measurements)
         if self.meshes is not None:
             self.meshes.write(self.output / name, person.arrays)
         for kind, picture in person.pictures.items():
             write_image(self.output / f"{name}_{kind}.png", picture)
-        save_person(self.output / f"{name}.npz", person)
-        return measurements
-
-
-def save_person(path: Path, person: Person) -> None:
-    """Writes everything that is known about a person to an npz file."""
-    arrays = {
-        **person.arrays,
-        "joint_names": np.array(BODY_MODEL_JOINTS),
-        "detected_joints2d_px": person.detection.joints2d_px,
-        "detected_joint_confidence": person.detection.joint_confidence,
-        "detected_joint_names": np.array(COCO17),
-        "detected_box": person.detection.box,
-    }
-    # Not compressed: the numbers are floats, which would shrink by a tenth and take thrice as long.
-    write_npz(path, arrays, compress=False)
+        save_person(self.output / f"{name}.npz", person, record, self.source)
+        return measurements, record
 
 
 class Report:

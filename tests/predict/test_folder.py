@@ -12,6 +12,7 @@ from models.body_model import BodyModel
 from models.checkpoints import Predictor
 from predict.detectors.interface import Detection
 from predict.folder import Background, FolderPredictor
+from predict.meshes import MeshWriter
 from predict.people import BodyPredictor, Photo
 from predict.pictures import STANDARD_PICTURES
 from predict.results import PhotoResult, ResultWriter
@@ -75,7 +76,9 @@ def _folder(predictor: Predictor, output: Path, **changes) -> FolderPredictor:
     settings = {
         "detector": _Detector(),
         "body_predictor": BodyPredictor(predictor, torch.device("cpu"), batch_size=3),
-        "writer": ResultWriter(output, faces, True, changes.get("everyone", True), comparer),
+        "writer": ResultWriter(
+            output, faces, MeshWriter(("obj",), faces), changes.get("everyone", True), comparer
+        ),
         "everyone": True,
         "pictures": STANDARD_PICTURES,
         "renderer": "own",

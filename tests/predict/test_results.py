@@ -1,4 +1,4 @@
-"""Pictures, and names and contents of output files."""
+"""Names and contents of output files."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +9,7 @@ import pytest
 import predict.results
 import utils.files
 import utils.images
+from metrics.measurements import Measurements
 from predict.detectors.interface import Detection
 from predict.people import Person, Photo
 from predict.results import (
@@ -17,7 +18,6 @@ from predict.results import (
     make_output_folder,
     make_output_names,
     make_person_names,
-    save_person,
 )
 from utils.errors import InputError
 
@@ -96,28 +96,16 @@ def test_a_file_in_the_way_is_named(tmp_path):
         make_output_folder(tmp_path / "taken", tmp_path)
 
 
-def test_everything_is_in_the_npz(tmp_path):
-    detection = Detection(
-        np.ones((4, 4), bool), np.ones((17, 2), np.float32), np.ones(17, np.float32), np.zeros(4)
-    )
-    path = tmp_path / "a.b.npz"
-    save_person(path, Person(detection, {"betas": np.arange(10.0)}))
-    with np.load(path) as content:
-        np.testing.assert_array_equal(content["betas"], np.arange(10.0))
-        assert content["joint_names"].shape == (90,)
-        assert content["detected_joint_names"][0] == "nose"
-        assert content["detected_joints2d_px"].shape == (17, 2)
-
-
 def test_a_photo_is_done_when_all_its_files_are(tmp_path, monkeypatch):
     """The run ends at any of its files: it counts as done with the last one alone."""
     detection = Detection(
         np.ones((4, 4), bool), np.ones((17, 2), np.float32), np.ones(17, np.float32), np.zeros(4)
     )
     picture = {"overlay": np.zeros((4, 4, 3), np.uint8)}
-    person = Person(detection, {"vertices_tpose": np.zeros((3, 3))}, pictures=picture)
+    arrays = {"vertices_tpose": np.zeros((3, 3)), "betas": np.zeros(10)}
+    person = Person(detection, arrays, pictures=picture)
     photo = Photo(tmp_path / "a.png", "a", None, (person, person), {"people": picture["overlay"]})
-    monkeypatch.setattr(predict.results, "measure", lambda *_: None)
+    monkeypatch.setattr(predict.results, "measure", lambda *_: Measurements(1.8, 80, 0.9, 1, 1))
     comparer = SimpleNamespace(errors_beside=lambda *_: None)
     writer = ResultWriter(tmp_path, np.array([[0, 1, 2]]), None, True, comparer)
     write, written = utils.files.write_whole, []
