@@ -6,8 +6,11 @@ For every photo `<name>` it writes into the output folder
     <name>_overlay.png  the predicted body on the photo
     <name>_tpose.png    the predicted shape in the T-pose, from the front and the side
     <name>_proxy.png    what the network saw: silhouette and joints
-    <name>_vertices.png the predicted vertices as points, with --vertex-scatter
+    <name>_people.png   everybody on the photo, with --people all
+    <name>_views.png    the posed body from the side and from above, with --pictures views
+    <name>_vertices.png the predicted vertices as points, with --pictures vertices
     <name>.npz          everything predicted (betas, pose, cameras, vertices, joints, ...)
+    <name>.glb          a rigged body, with --save-meshes glb
 and for the folder
     results.csv         a row a person: box, measurements, betas, IoU; why a photo was skipped
     results.json        the same
@@ -39,6 +42,7 @@ from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
 if TYPE_CHECKING:
     from predict.folder import FolderPredictor
     from predict.people import Photo
+    from predict.pictures import PictureKind
 
 ALL_DONE, NONE_DONE, SOME_SKIPPED = 0, 1, 3
 
@@ -68,9 +72,15 @@ class PredictOptions:
     gpu: int | None = None  # the same as --device cuda:N
     batch_size: int = 8  # people that pass through the network together
     visuals: bool = True  # pictures; without them parameters only
-    vertex_scatter: bool = False  # one picture more: the predicted vertices as points
-    renderer: Literal["auto", "pyrender", "own"] = "auto"  # auto: pyrender where OpenGL works
-    save_meshes: bool = False  # also write the posed and the T-posed body as .obj
+    # which; None: overlay, tpose and proxy, and with --people all also people
+    pictures: (
+        tuple[Literal["overlay", "tpose", "proxy", "views", "vertices", "people"], ...] | None
+    ) = None
+    vertex_scatter: bool = False  # the same as vertices among the pictures
+    renderer: Literal["auto", "pyrender", "own"] = "auto"  # auto: own, which is the faster one
+    # meshes too, in these formats (without a value obj). obj, ply: the posed and the T-posed body;
+    # glb: one with skeleton, skin weights and pose. None: no meshes
+    save_meshes: tuple[Literal["obj", "ply", "glb"], ...] | None = None
     skip_done: bool = False  # leave out photos whose results are there: goes on where a run stopped
 
 
@@ -144,6 +154,7 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     # Imported here for the reason that `predict` gives.
     from predict.folder import FolderPredictor, leave_cores_to_other_stages
     from predict.loading import SystemOptions, load_system
+    from predict.meshes import MeshWriter
     from predict.results import ResultWriter
     from predict.truth_errors import TruthComparer
     from utils.devices import choose_device
@@ -153,11 +164,11 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     names = [field.name for field in fields(SystemOptions)]
     system = load_system(SystemOptions(**{name: getattr(options, name) for name in names}), device)
     body = system.predictor.body_model
-    everyone = options.people == "all"
+    everyone, formats = options.people == "all", options.save_meshes
     writer = ResultWriter(
         options.output,
         faces=system.source.faces,
-        meshes=options.save_meshes,
+        meshes=None if formats is None else MeshWriter.for_body(body, formats or ("obj",)),
         numbered=everyone,
         comparer=TruthComparer(body.faces, body.face_parts, system.predictor.image_size),
         source=system.source,
@@ -167,10 +178,21 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
         system.body_predictor,
         writer,
         everyone,
-        options.visuals,
+        choose_pictures(options),
         options.renderer,
-        options.vertex_scatter,
     )
+
+
+def choose_pictures(options: PredictOptions) -> "tuple[PictureKind, ...]":
+    """The kinds of pictures to draw."""
+    from predict.pictures import STANDARD_PICTURES
+
+    kinds = options.pictures
+    if kinds is None:
+        kinds = (*STANDARD_PICTURES, *(["people"] if options.people == "all" else []))
+    if options.vertex_scatter and "vertices" not in kinds:
+        kinds = (*kinds, "vertices")
+    return kinds if options.visuals else ()
 
 
 def check_options(options: PredictOptions) -> None:

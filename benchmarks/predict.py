@@ -35,7 +35,8 @@ from predict.people import (
     predict_photos,
     read_photo,
 )
-from predict.results import ResultWriter, draw_photos
+from predict.pictures import STANDARD_PICTURES, PictureKind, draw_photos
+from predict.results import ResultWriter
 from predict.truth_errors import TruthComparer
 from renderers.rasteriser import Rasteriser, render_silhouettes
 from utils.command_line import parse_options, run_script
@@ -97,7 +98,7 @@ class Stages:
         self._rasteriser.to(self.device)
         self._faces, self._renderer = body.faces.cpu().numpy(), options.renderer
         comparer = TruthComparer(body.faces, body.face_parts, size)
-        self._writer = ResultWriter(folder, self._faces, False, False, comparer)
+        self._writer = ResultWriter(folder, self._faces, None, False, comparer)
 
         found = [attempt(self._find, photo, "the detector") for photo in list_photos(options)]
         self._found = [photo for photo in found if not isinstance(photo, Skipped)]
@@ -120,10 +121,10 @@ class Stages:
             "body": lambda: [self._pose(*parameters) for parameters in self._parameters],
             "draw": lambda: list(self._draw()),
             "write": lambda: [self._writer.write(photo) for photo in self._drawn],
-            "one by one, no pictures": lambda: self._whole(False, OneByOne()),
-            "whole, no pictures": lambda: self._whole(False, Background()),
-            "one by one, pictures": lambda: self._whole(True, OneByOne()),
-            "whole, pictures": lambda: self._whole(True, Background()),
+            "one by one, no pictures": lambda: self._whole((), OneByOne()),
+            "whole, no pictures": lambda: self._whole((), Background()),
+            "one by one, pictures": lambda: self._whole(STANDARD_PICTURES, OneByOne()),
+            "whole, pictures": lambda: self._whole(STANDARD_PICTURES, Background()),
         }
 
     def _find(self, photo: Photo) -> Photo:
@@ -143,11 +144,11 @@ class Stages:
         render_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser).cpu()
 
     def _draw(self) -> Iterator[Photo | Skipped]:
-        return draw_photos(self._predicted, self._faces, self._renderer)
+        return draw_photos(self._predicted, self._faces, self._renderer, STANDARD_PICTURES)
 
-    def _whole(self, visuals: bool, background: Background) -> None:
+    def _whole(self, pictures: tuple[PictureKind, ...], background: Background) -> None:
         folder = FolderPredictor(
-            self._detector, self._body_predictor, self._writer, False, visuals, self._renderer
+            self._detector, self._body_predictor, self._writer, False, pictures, self._renderer
         )
         with background:
             for result in folder.predict(self.photos, background):

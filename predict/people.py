@@ -45,6 +45,7 @@ class Photo:
     name: str  # that its results go by
     image: np.ndarray | None = None  # (H, W, 3) uint8 RGB
     people: tuple[Person, ...] = ()  # the most prominent first
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)  # of all of them, as a person's
 
 
 def attempt(work: Callable[[Photo], Result], photo: Photo | Skipped, name: str) -> Result | Skipped:
