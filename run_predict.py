@@ -8,6 +8,7 @@ For every photo `<name>` it writes into the output folder
     <name>_proxy.png    what the network saw: silhouette and joints
     <name>_vertices.png the predicted vertices as points, with --vertex-scatter
     <name>.npz          everything predicted (betas, pose, cameras, vertices, joints, ...)
+    <name>.glb          a rigged body, with --save-meshes glb
 With `--people all` the names are `<name>_1`, `<name>_2` and so on, the most prominent person
 first, also where there is but one.
 
@@ -64,7 +65,9 @@ class PredictOptions:
     visuals: bool = True  # pictures; without them parameters only
     vertex_scatter: bool = False  # one picture more: the predicted vertices as points
     renderer: Literal["auto", "pyrender", "own"] = "auto"  # auto: pyrender where OpenGL works
-    save_meshes: bool = False  # also write the posed and the T-posed body as .obj
+    # meshes too, in these formats (without a value obj). obj, ply: the posed and the T-posed body;
+    # glb: one with skeleton, skin weights and pose. None: no meshes
+    save_meshes: tuple[Literal["obj", "ply", "glb"], ...] | None = None
     skip_done: bool = False  # leave out photos whose results are there: goes on where a run stopped
 
 
@@ -128,6 +131,7 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     from predict.detectors.registry import build_detector
     from predict.detectors.rules import RULES
     from predict.folder import FolderPredictor, leave_cores_to_other_stages
+    from predict.meshes import MeshWriter
     from predict.people import BodyPredictor
     from predict.results import ResultWriter
     from predict.truth_errors import TruthComparer
@@ -145,11 +149,11 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
         proxy=options.proxy,
     )
     body = predictor.body_model
-    everyone = options.people == "all"
+    everyone, formats = options.people == "all", options.save_meshes
     writer = ResultWriter(
         options.output,
         faces=body.faces.cpu().numpy(),
-        meshes=options.save_meshes,
+        meshes=None if formats is None else MeshWriter.for_body(body, formats or ("obj",)),
         numbered=everyone,
         comparer=TruthComparer(body.faces, body.face_parts, predictor.image_size),
     )

@@ -97,7 +97,7 @@ class Stages:
         self._rasteriser.to(self.device)
         self._faces, self._renderer = body.faces.cpu().numpy(), options.renderer
         comparer = TruthComparer(body.faces, body.face_parts, size)
-        self._writer = ResultWriter(folder, self._faces, False, False, comparer)
+        self._writer = ResultWriter(folder, self._faces, None, False, comparer)
 
         found = [attempt(self._find, photo, "the detector") for photo in list_photos(options)]
         self._found = [photo for photo in found if not isinstance(photo, Skipped)]

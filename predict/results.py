@@ -9,21 +9,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import trimesh
 
 from metrics.measurements import Measurements, measure
+from predict.meshes import TPOSE_MESH, MeshWriter
 from predict.people import Person, Photo, attempt
 from predict.truth_errors import TruthComparer
 from renderers.overlay import draw_body, draw_proxy, draw_tpose, draw_vertices
 from renderers.shading import BodyRenderer
 from utils.command_line import escape_controls
 from utils.errors import InputError, Skipped
-from utils.files import check_writable, write_npz, write_whole
+from utils.files import check_writable, write_npz
 from utils.images import write_image
 from utils.joints import BODY_MODEL_JOINTS, COCO17
 
 PICTURE_SIDE = 1600  # px, longer side; larger photos are shown reduced
-TPOSE_MESH = "_tpose"  # what the T-posed mesh's name adds to the posed one's
 
 
 @dataclass(frozen=True)
@@ -195,14 +194,14 @@ class ResultWriter:
     Attributes:
         output: an existing folder.
         faces: (F, 3) of the body.
-        meshes: whether to write meshes too.
+        meshes: writes meshes too; None: none.
         numbered: whether people have numbers, as where all in a photo are predicted.
         comparer: with the truth, where it lies beside a photo.
     """
 
     output: Path
     faces: np.ndarray
-    meshes: bool
+    meshes: MeshWriter | None
     numbered: bool
     comparer: TruthComparer
 
@@ -225,8 +224,8 @@ class ResultWriter:
 
     def _write_person(self, name: str, person: Person) -> Measurements:
         measurements = measure(person.arrays["vertices_tpose"], self.faces)
-        if self.meshes:
-            save_meshes(self.output / name, person.arrays, self.faces)
+        if self.meshes is not None:
+            self.meshes.write(self.output / name, person.arrays)
         for kind, picture in person.pictures.items():
             write_image(self.output / f"{name}_{kind}.png", picture)
         save_person(self.output / f"{name}.npz", person)
@@ -245,20 +244,6 @@ def save_person(path: Path, person: Person) -> None:
     }
     # Not compressed: the numbers are floats, which would shrink by a tenth and take thrice as long.
     write_npz(path, arrays, compress=False)
-
-
-def save_meshes(stem: Path, arrays: dict[str, np.ndarray], faces: np.ndarray) -> None:
-    """Writes the posed and the T-posed body as `<stem>.obj` and `<stem>_tpose.obj`, metres, y up.
-
-    Args:
-        stem: path without suffix.
-        arrays: of `models.decoder.Bodies.person`.
-        faces: (F, 3) ints.
-    """
-    upright = arrays["vertices"] * np.array([1, -1, -1])  # camera axes to y up, z to the viewer
-    for suffix, vertices in ((".obj", upright), (f"{TPOSE_MESH}.obj", arrays["vertices_tpose"])):
-        mesh = trimesh.Trimesh(vertices, faces, process=False)
-        write_whole(stem.with_name(stem.name + suffix), mesh.export(file_type="obj").encode())
 
 
 class Report:

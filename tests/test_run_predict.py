@@ -147,10 +147,22 @@ def test_a_folder_with_good_and_bad_photos(tmp_path, any_checkpoint, fake_detect
     assert (overlay != 120).any()
 
 
-def test_one_image_meshes_and_no_pictures(tmp_path, checkpoint, fake_detector):
+@pytest.mark.parametrize(
+    ("formats", "written"),
+    [
+        (None, ()),
+        ((), ("a.obj", "a_tpose.obj")),  # as `--save-meshes` alone is read
+        (("ply", "glb"), ("a.ply", "a_tpose.ply", "a.glb")),
+    ],
+)
+def test_one_image_meshes_and_no_pictures(tmp_path, checkpoint, fake_detector, formats, written):
     _write_photo(tmp_path / "photos" / "a.png", 120)
     options = _options(
-        tmp_path, checkpoint, input=tmp_path / "photos" / "a.png", visuals=False, save_meshes=True
+        tmp_path,
+        checkpoint,
+        input=tmp_path / "photos" / "a.png",
+        visuals=False,
+        save_meshes=("obj",),
     )
     assert predict(options) == run_predict.ALL_DONE
     written = sorted(path.name for path in (tmp_path / "out").iterdir())

@@ -52,16 +52,32 @@ def pose_to_rotmats(pose: Tensor) -> Tensor:
 
 
 def rotmat_to_axis_angle(rotmats: Tensor) -> Tensor:
-    """Axis-angle vectors of rotation matrices, angle in [0, pi].
-
-    Goes through unit quaternions, picking for each matrix the numerically largest component, so
-    that it is accurate at every angle, half turns included.
+    """Axis-angle vectors of rotation matrices, angle in [0, pi]; accurate at every angle.
 
     Args:
         rotmats: (..., 3, 3).
 
     Returns:
         (..., 3) radians.
+    """
+    quaternion = rotmat_to_quaternion(rotmats)
+    vector = quaternion[..., 1:]
+    norm = vector.norm(dim=-1, keepdim=True)
+    angle = 2 * torch.atan2(norm, quaternion[..., :1])
+    return vector * torch.where(norm < 1e-8, torch.full_like(norm, 2.0), angle / norm)
+
+
+def rotmat_to_quaternion(rotmats: Tensor) -> Tensor:
+    """Unit quaternions (w, x, y, z) of rotation matrices, w not negative.
+
+    For each matrix the numerically largest component is picked, so that they are accurate at every
+    angle, half turns included.
+
+    Args:
+        rotmats: (..., 3, 3).
+
+    Returns:
+        (..., 4).
     """
     m = rotmats
     trace = m.diagonal(dim1=-2, dim2=-1).sum(-1)
@@ -92,11 +108,7 @@ def rotmat_to_axis_angle(rotmats: Tensor) -> Tensor:
     largest = candidates.diagonal(dim1=-2, dim2=-1).argmax(-1)
     index = largest[..., None, None].expand(*largest.shape, 1, 4)
     quaternion = F.normalize(candidates.gather(-2, index).squeeze(-2), dim=-1)
-    quaternion = torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
-    vector = quaternion[..., 1:]
-    norm = vector.norm(dim=-1, keepdim=True)
-    angle = 2 * torch.atan2(norm, quaternion[..., :1])
-    return vector * torch.where(norm < 1e-8, torch.full_like(norm, 2.0), angle / norm)
+    return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
 
 def rotmat_to_rot6d(rotmats: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-import trimesh
 
 import utils.files
 import utils.images
@@ -23,7 +22,6 @@ from predict.results import (
     make_output_folder,
     make_output_names,
     make_person_names,
-    save_meshes,
     save_person,
     shrink_for_pictures,
 )
@@ -50,7 +48,7 @@ def test_files_of_different_photos_and_people_never_clash():
     """Every ending that is written, for awkward names, whether people have numbers or not."""
     stems = ["a", "a_1", "a_1_1", "a_tpose", "a_tpose_tpose", "a_1_tpose", "a_overlay", "A_proxy"]
     paths = [Path(f"{stem}.{suffix}") for stem in stems for suffix in ("png", "jpg")]
-    endings = (".npz", ".obj", "_tpose.obj", "_overlay.png", "_tpose.png", "_proxy.png")
+    endings = (".npz", ".glb", ".obj", "_tpose.obj", "_overlay.png", "_tpose.png", "_proxy.png")
     for some in (paths, paths[::2]):
         for count, numbered in ((1, False), (1, True), (12, True)):
             files = [
@@ -107,31 +105,19 @@ def test_a_photo_is_done_when_all_its_files_are(tmp_path, monkeypatch):
     photo = Photo(tmp_path / "a.png", "a", people=(person, person))
     monkeypatch.setattr(results, "measure", lambda *_: None)
     comparer = SimpleNamespace(errors_beside=lambda *_: None)
-    writer = ResultWriter(tmp_path, np.array([[0, 1, 2]]), False, True, comparer)
-    write, written = results.write_whole, []
+    writer = ResultWriter(tmp_path, np.array([[0, 1, 2]]), None, True, comparer)
+    write, written = utils.files.write_whole, []
 
     def check_and_write(path, content):
         assert not is_done(tmp_path, "a", True)
         write(path, content)
         written.append(path.name)
 
-    for module in (results, utils.files, utils.images):
+    for module in (utils.files, utils.images):
         monkeypatch.setattr(module, "write_whole", check_and_write)
     writer.write(photo)
     assert written == ["a_2_overlay.png", "a_2.npz", "a_1_overlay.png", "a_1.npz"]
     assert is_done(tmp_path, "a", True)
-
-
-def test_meshes_stand_upright(tmp_path):
-    person = {
-        # Camera axes: the first vertex is the highest, since y points down.
-        "vertices": np.array([[0, -2.0, 5], [1, 0, 5], [0, 0, 5]]),
-        "vertices_tpose": np.array([[0, 2.0, 0], [1, 0, 0], [0, 0, 0]]),
-    }
-    save_meshes(tmp_path / "a.x", person, np.array([[0, 1, 2]]))
-    posed = trimesh.load(tmp_path / "a.x.obj", process=False)
-    np.testing.assert_allclose(posed.vertices[0], [0, 2, -5])
-    assert (tmp_path / "a.x_tpose.obj").is_file()
 
 
 @pytest.fixture(scope="module")
