@@ -12,6 +12,9 @@ For every photo `<name>` it writes into the output folder
 With `--people all` the names are `<name>_1`, `<name>_2` and so on, the most prominent person
 first, also where there is but one.
 
+A video, or with `--video` a folder of frames, gives a motion: `<name>.npz`, `.bvh` and `.glb` of
+the main person, or of everybody with `--people all`, and `<name>_overlay.mp4`.
+
 Several processes share a folder: `torchrun --nproc_per_node=4 run_predict.py --input photos`. Each
 takes a part; all wait for the last one, print one summary and end with the same status, which
 torchrun itself turns into 0 or 1.
@@ -35,6 +38,10 @@ from utils.errors import InputError
 from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
 
 if TYPE_CHECKING:
+    import torch
+
+    from models.checkpoints import Predictor
+    from predict.detectors.interface import Detector
     from predict.folder import FolderPredictor
     from predict.people import Photo
 
@@ -68,6 +75,10 @@ class PredictOptions:
     # meshes too, in these formats (without a value obj). obj, ply: the posed and the T-posed body;
     # glb: one with skeleton, skin weights and pose. None: no meshes
     save_meshes: tuple[Literal["obj", "ply", "glb"], ...] | None = None
+    video: bool = False  # the folder is a clip, its images the frames; a file tells by its name
+    fps: float = 25.0  # frames a second of such a folder
+    smoothing: float = 1.0  # strength, of the motion in a clip; 0: none
+    focal_px: float | None = None  # of a clip's camera, pixels; None: the frame's longer side
     skip_done: bool = False  # leave out photos whose results are there: goes on where a run stopped
 
 
@@ -84,11 +95,14 @@ def predict(options: PredictOptions) -> int:
     from predict.folder import Background
     from predict.people import Photo
     from predict.results import Report, make_output_folder, make_output_names
+    from predict.video import is_clip
     from utils.devices import name_device
     from utils.images import find_images
     from utils.processes import Ranks
 
     check_options(options)
+    if options.video or is_clip(options.input):
+        return predict_clip(options)
     ranks = Ranks.from_environment()
     paths = find_images(options.input)
     make_output_folder(options.output, options.input)
@@ -127,27 +141,14 @@ def choose_photos(options: PredictOptions, photos: "list[Photo]") -> "list[Photo
 def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     """Loads detector, network and renderers."""
     # Imported here for the reason that `predict` gives.
-    from models.checkpoints import load_predictor
-    from predict.detectors.registry import build_detector
-    from predict.detectors.rules import RULES
-    from predict.folder import FolderPredictor, leave_cores_to_other_stages
+    from predict.folder import FolderPredictor
     from predict.meshes import MeshWriter
     from predict.people import BodyPredictor
     from predict.results import ResultWriter
     from predict.truth_errors import TruthComparer
     from utils.devices import choose_device
 
-    device = choose_device(device_name)
-    leave_cores_to_other_stages()
-    predictor = load_predictor(
-        options.checkpoint,
-        device,
-        options.body,
-        options.gender,
-        rounds=options.rounds,
-        refine=options.refine,
-        proxy=options.proxy,
-    )
+    predictor, detector = load_networks(options, choose_device(device_name))
     body = predictor.body_model
     everyone, formats = options.people == "all", options.save_meshes
     writer = ResultWriter(
@@ -158,10 +159,8 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
         comparer=TruthComparer(body.faces, body.face_parts, predictor.image_size),
     )
     return FolderPredictor(
-        build_detector(
-            options.silh_from, device, options.detector_weights, RULES[predictor.proxy_rule]
-        ),
-        BodyPredictor(predictor, device, options.batch_size),
+        detector,
+        BodyPredictor(predictor, choose_device(device_name), options.batch_size),
         writer,
         everyone,
         options.visuals,
@@ -170,10 +169,75 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     )
 
 
+def load_networks(options: PredictOptions, device: "torch.device") -> "tuple[Predictor, Detector]":
+    """Loads the network with its body, and the detector."""
+    from models.checkpoints import load_predictor
+    from predict.detectors.registry import build_detector
+    from predict.detectors.rules import RULES
+    from predict.folder import leave_cores_to_other_stages
+
+    leave_cores_to_other_stages()
+    predictor = load_predictor(
+        options.checkpoint,
+        device,
+        options.body,
+        options.gender,
+        rounds=options.rounds,
+        refine=options.refine,
+        proxy=options.proxy,
+    )
+    rules = RULES[predictor.proxy_rule]
+    return predictor, build_detector(options.silh_from, device, options.detector_weights, rules)
+
+
+def predict_clip(options: PredictOptions) -> int:
+    """Predicts a clip, writes the results and prints a summary; returns the exit status."""
+    from predict.clip import ClipOptions, ClipPredictor, make_key
+    from predict.motion import MotionOptions
+    from predict.people import BodyPredictor
+    from predict.results import is_done, make_output_folder
+    from predict.video import open_clip
+    from utils.devices import choose_device, name_device
+    from utils.processes import Ranks
+
+    if Ranks.from_environment().size > 1:
+        raise InputError("a clip is predicted by one process; leave out torchrun")
+    clip = open_clip(options.input, options.fps)
+    make_output_folder(options.output, options.input)
+    name, everyone = options.input.resolve().stem, options.people == "all"
+    if options.skip_done and is_done(options.output, name, everyone):
+        print(f"{clip.path} has results in {options.output} and is left out")
+        return ALL_DONE
+    device = choose_device(name_device(options.device, options.gpu))
+    predictor, detector = load_networks(options, device)
+    clip_options = ClipOptions(
+        everyone,
+        options.visuals,
+        options.renderer,
+        options.skip_done,
+        MotionOptions(options.smoothing),
+        options.focal_px,
+    )
+    body_predictor = BodyPredictor(predictor, device, options.batch_size)
+    clip_predictor = ClipPredictor(detector, body_predictor, predictor.body_on_cpu(), clip_options)
+    key = make_key(clip, options, "checkpoint body gender rounds refine proxy silh_from fps")
+    for line in clip_predictor.predict(clip, options.output, name, key).lines:
+        print(line)
+    print(f"results are in {options.output}")
+    return ALL_DONE
+
+
 def check_options(options: PredictOptions) -> None:
     """Raises InputError for values that no run can use."""
     if options.batch_size < 1:
         raise InputError(f"--batch-size is {options.batch_size}; expected 1 or more")
+    for name, value, least in (
+        ("fps", options.fps, 0.1),
+        ("smoothing", options.smoothing, 0.0),
+        ("focal-px", 1.0 if options.focal_px is None else options.focal_px, 1.0),
+    ):
+        if not least <= value <= 1e6:
+            raise InputError(f"--{name} is {value}; expected a number from {least:g} on")
 
 
 def choose_exit_status(done: int, skipped: int) -> int:

@@ -1,5 +1,6 @@
 """From the estimates of a followed person to their motion: one shape, no gaps, smooth."""
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.body_model import BodyModel
+from predict.rigged_mesh import Motion
 from predict.smoothing import (
     OneEuroOptions,
     interpolate_rotations,
@@ -31,14 +33,14 @@ SIZE = OneEuroOptions(min_cutoff=0.5, speed_coefficient=2.0)
 
 @dataclass(frozen=True)
 class MotionOptions:
-    """How estimates become a motion."""
+    """How the estimates of a person become their motion."""
 
     smoothing: float = 1.0  # strength; 0: none, 2: cutoff frequencies halved
     one_shape: bool = True  # for all frames
     both_ways: bool = True  # smoothing without delay
 
 
-class Motion(NamedTuple):
+class TrackedPerson(NamedTuple):
     """A person in N frames, not all of a clip; the camera's axes are x right, y down, z away."""
 
     frames: np.ndarray  # (N,) their numbers in the clip
@@ -58,11 +60,11 @@ class Trajectory(NamedTuple):
 
 
 def build_motion(
-    estimates: Motion,
+    estimates: TrackedPerson,
     weights: Tensor,
     body_model: BodyModel,
     options: MotionOptions = MotionOptions(),
-) -> Motion:
+) -> TrackedPerson:
     """One shape for all frames, short gaps bridged, poses and camera smoothed.
 
     Args:
@@ -71,13 +73,13 @@ def build_motion(
         body_model: of the betas.
         options: what of this is done.
     """
-    motion = estimates
+    person = estimates
     if options.one_shape:
-        betas = combine_betas(motion.betas, weights).expand_as(motion.betas)
-        cameras = keep_in_picture(motion, betas, body_model)
-        motion = motion._replace(betas=betas, cam_photo=cameras)
-    motion = bridge_gaps(motion)
-    return smooth(motion, options) if options.smoothing > 0 else motion
+        betas = combine_betas(person.betas, weights).expand_as(person.betas)
+        cameras = keep_in_picture(person, betas, body_model)
+        person = person._replace(betas=betas, cam_photo=cameras)
+    person = bridge_gaps(person)
+    return smooth(person, options) if options.smoothing > 0 else person
 
 
 def combine_betas(betas: Tensor, weights: Tensor) -> Tensor:
@@ -103,14 +105,14 @@ def combine_betas(betas: Tensor, weights: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def keep_in_picture(motion: Motion, betas: Tensor, body_model: BodyModel) -> Tensor:
-    """(N, 3) cameras that show people of other betas (N, 10) where those of the motion are seen."""
+def keep_in_picture(person: TrackedPerson, betas: Tensor, body_model: BodyModel) -> Tensor:
+    """(N, 3) cameras that show people of other betas (N, 10) where the person is seen."""
     cameras = []
-    for rows in torch.arange(len(motion.frames)).split(BATCH):
-        scale, offset = motion.cam_photo[rows].split([1, 2], dim=1)
+    for rows in torch.arange(len(person.frames)).split(BATCH):
+        scale, offset = person.cam_photo[rows].split([1, 2], dim=1)
         before, after = (
-            pick(body_model(each[rows], motion.pose_rotmats[rows]).joints3d, COCO17_IN_90)
-            for each in (motion.betas, betas)
+            pick(body_model(each[rows], person.pose_rotmats[rows]).joints3d, COCO17_IN_90)
+            for each in (person.betas, betas)
         )
         seen = scale[:, None] * before[..., :2] + offset[:, None]
         found = fit_weak_perspective(after, seen)
@@ -118,29 +120,29 @@ def keep_in_picture(motion: Motion, betas: Tensor, body_model: BodyModel) -> Ten
     return torch.cat(cameras)
 
 
-def bridge_gaps(motion: Motion) -> Motion:
+def bridge_gaps(person: TrackedPerson) -> TrackedPerson:
     """Fills gaps of up to `BRIDGED` seconds between frames.
 
     Frames in between are numbered, and timed evenly.
     """
     parts, start = [], 0
-    for end in range(1, len(motion.frames)):
-        missing = int(motion.frames[end] - motion.frames[end - 1]) - 1
-        seconds = float(motion.times[end] - motion.times[end - 1])
+    for end in range(1, len(person.frames)):
+        missing = int(person.frames[end] - person.frames[end - 1]) - 1
+        seconds = float(person.times[end] - person.times[end - 1])
         if missing and seconds <= BRIDGED:
-            parts += [_rows(motion, start, end), _between(motion, end - 1, missing)]
+            parts += [_rows(person, start, end), _between(person, end - 1, missing)]
             start = end
-    parts.append(_rows(motion, start, len(motion.frames)))
+    parts.append(_rows(person, start, len(person.frames)))
     return _join(parts)
 
 
-def _rows(motion: Motion, start: int, end: int) -> Motion:
-    return Motion(*(values[start:end] for values in motion))
+def _rows(person: TrackedPerson, start: int, end: int) -> TrackedPerson:
+    return TrackedPerson(*(values[start:end] for values in person))
 
 
-def _join(parts: list[Motion]) -> Motion:
+def _join(parts: list[TrackedPerson]) -> TrackedPerson:
     columns = zip(*parts, strict=True)
-    return Motion(
+    return TrackedPerson(
         *(
             np.concatenate(each) if isinstance(each[0], np.ndarray) else torch.cat(each)
             for each in columns
@@ -148,10 +150,10 @@ def _join(parts: list[Motion]) -> Motion:
     )
 
 
-def _between(motion: Motion, row: int, count: int) -> Motion:
+def _between(person: TrackedPerson, row: int, count: int) -> TrackedPerson:
     """The frames between a row and the next one."""
     shares = torch.arange(1, count + 1, dtype=torch.float32) / (count + 1)
-    first, second = (Motion(*(values[k] for values in motion)) for k in (row, row + 1))
+    first, second = (TrackedPerson(*(values[k] for values in person)) for k in (row, row + 1))
 
     def mix(one: Tensor, other: Tensor) -> Tensor:
         share = shares.to(one.dtype).view(-1, *[1] * one.dim())
@@ -159,7 +161,7 @@ def _between(motion: Motion, row: int, count: int) -> Motion:
 
     logs = [torch.cat([each.cam_photo[:1].log(), each.cam_photo[1:]]) for each in (first, second)]
     cameras = mix(*logs)
-    return Motion(
+    return TrackedPerson(
         frames=first.frames + 1 + np.arange(count),
         times=mix(first.times, second.times),
         pose_rotmats=interpolate_rotations(
@@ -171,15 +173,15 @@ def _between(motion: Motion, row: int, count: int) -> Motion:
     )
 
 
-def smooth(motion: Motion, options: MotionOptions) -> Motion:
+def smooth(person: TrackedPerson, options: MotionOptions) -> TrackedPerson:
     """Smooths poses and camera, each stretch without a gap by itself."""
-    ends = np.flatnonzero(np.diff(motion.frames) > 1) + 1
-    bounds = [0, *ends.tolist(), len(motion.frames)]
-    stretches = [_rows(motion, *pair) for pair in zip(bounds[:-1], bounds[1:], strict=True)]
+    ends = np.flatnonzero(np.diff(person.frames) > 1) + 1
+    bounds = [0, *ends.tolist(), len(person.frames)]
+    stretches = [_rows(person, *pair) for pair in itertools.pairwise(bounds)]
     return _join([_smooth_stretch(stretch, options) for stretch in stretches])
 
 
-def _smooth_stretch(motion: Motion, options: MotionOptions) -> Motion:
+def _smooth_stretch(person: TrackedPerson, options: MotionOptions) -> TrackedPerson:
     joints, place, size = (
         replace(
             each,
@@ -189,13 +191,13 @@ def _smooth_stretch(motion: Motion, options: MotionOptions) -> Motion:
         )
         for each in (JOINTS, PLACE, SIZE)
     )
-    scale, offset = motion.cam_photo[:, :1], motion.cam_photo[:, 1:]
+    scale, offset = person.cam_photo[:, :1], person.cam_photo[:, 1:]
     metres = offset / scale.mean()
-    smooth_scale = smooth_vectors(scale.log(), motion.times, size).exp()
-    smooth_offset = smooth_vectors(metres, motion.times, place) * scale.mean()
-    return motion._replace(
-        pose_rotmats=smooth_rotations(motion.pose_rotmats, motion.times, joints),
-        cam_photo=torch.cat([smooth_scale, smooth_offset], dim=1).to(motion.cam_photo.dtype),
+    smooth_scale = smooth_vectors(scale.log(), person.times, size).exp()
+    smooth_offset = smooth_vectors(metres, person.times, place) * scale.mean()
+    return person._replace(
+        pose_rotmats=smooth_rotations(person.pose_rotmats, person.times, joints),
+        cam_photo=torch.cat([smooth_scale, smooth_offset], dim=1).to(person.cam_photo.dtype),
     )
 
 
@@ -220,7 +222,7 @@ def far_cameras(cam_photo: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tenso
 
 
 def find_trajectory(
-    motion: Motion, joints3d: Tensor, focal_px: float, size: tuple[int, int]
+    person: TrackedPerson, joints3d: Tensor, focal_px: float, size: tuple[int, int]
 ) -> Trajectory:
     """Where the person is in the room before a camera of a given focal length.
 
@@ -229,12 +231,12 @@ def find_trajectory(
     the one that puts the joints where they are seen, by least squares.
 
     Args:
-        motion: of the person.
-        joints3d: (N, J, 3) of the motion, metres, body origin, the pelvis first.
+        person: whose motion it is.
+        joints3d: (N, J, 3) of that motion, metres, body origin, the pelvis first.
         focal_px: pixels.
         size: width and height of the picture, pixels.
     """
-    scale, offset = motion.cam_photo[:, None, :1], motion.cam_photo[:, None, 1:]
+    scale, offset = person.cam_photo[:, None, :1], person.cam_photo[:, None, 1:]
     slopes = (scale * joints3d[..., :2] + offset - torch.tensor(size) / 2) / focal_px  # (N, J, 2)
     rays = torch.cat([slopes[:, 0], torch.ones_like(slopes[:, 0, :1])], dim=1)
     turns = _turns_from_axis(rays)
@@ -253,7 +255,7 @@ def find_trajectory(
     right = torch.cat([right[..., 0], right[..., 1]], dim=1)[..., None]
     cam_t = torch.linalg.solve(left.mT @ left, left.mT @ right)[..., 0]
     cam_k = torch.tensor([[focal_px, 0, size[0] / 2], [0, focal_px, size[1] / 2], [0, 0, 1]])
-    return Trajectory(turns @ motion.pose_rotmats[:, 0], cam_t, cam_k)
+    return Trajectory(turns @ person.pose_rotmats[:, 0], cam_t, cam_k)
 
 
 def _turns_from_axis(rays: Tensor) -> Tensor:
@@ -266,25 +268,53 @@ def _turns_from_axis(rays: Tensor) -> Tensor:
     return torch.eye(3) + cross + cross @ cross / (1 + cosine[..., None])
 
 
+def resample(person: TrackedPerson, trajectory: Trajectory, fps: float) -> Motion:
+    """The motion at a constant rate, without gaps, as files of animation programs have it.
+
+    Args:
+        person: whose motion it is.
+        trajectory: of the same frames.
+        fps: frames a second.
+    """
+    times = person.times
+    count = int(torch.floor((times[-1] - times[0]) * fps + 0.5)) + 1
+    wanted = (times[0] + torch.arange(count) / fps).clamp(max=times[-1])
+    after = torch.searchsorted(times, wanted).clamp(1, max(len(times) - 1, 1))
+    before = after - 1
+    after = after.clamp(max=len(times) - 1)  # of a single frame
+    steps = (times[after] - times[before]).clamp(min=1e-9)
+    shares = ((wanted - times[before]) / steps).clamp(0, 1).float()
+    rotmats = person.pose_rotmats.clone()
+    rotmats[:, 0] = trajectory.root
+    turned = interpolate_rotations(rotmats[before], rotmats[after], shares[:, None, None])
+    start, end = trajectory.cam_t[before], trajectory.cam_t[after]
+    return Motion(
+        person.betas[0].numpy(),
+        turned.numpy(),
+        (start + shares[:, None] * (end - start)).double().numpy(),
+        fps,
+    )
+
+
 @torch.inference_mode()
-def pose_bodies(motion: Motion, body_model: BodyModel) -> Tensor:
+def pose_bodies(person: TrackedPerson, body_model: BodyModel) -> Tensor:
     """Joints (N, 90, 3), metres, camera axes, body origin."""
     return torch.cat(
         [
-            body_model(motion.betas[rows], motion.pose_rotmats[rows]).joints3d
-            for rows in torch.arange(len(motion.frames)).split(BATCH)
+            body_model(person.betas[rows], person.pose_rotmats[rows]).joints3d
+            for rows in torch.arange(len(person.frames)).split(BATCH)
         ]
     )
 
 
-def describe(motion: Motion, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """A motion's arrays by the names of `models.decoder.Bodies`."""
-    cam_t, cam_k = far_cameras(motion.cam_photo, size)
+def describe(person: TrackedPerson, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """A person's arrays by the names of `models.decoder.Bodies`."""
+    cam_t, cam_k = far_cameras(person.cam_photo, size)
     return {
-        "pose": rotmat_to_axis_angle(motion.pose_rotmats).flatten(1).numpy(),
-        "pose_rotmats": motion.pose_rotmats.numpy(),
-        "betas": motion.betas.numpy(),
-        "cam_photo": motion.cam_photo.numpy(),
+        "pose": rotmat_to_axis_angle(person.pose_rotmats).flatten(1).numpy(),
+        "pose_rotmats": person.pose_rotmats.numpy(),
+        "betas": person.betas.numpy(),
+        "cam_photo": person.cam_photo.numpy(),
         "cam_t": cam_t.numpy(),
         "cam_k": cam_k.numpy(),
     }

@@ -90,11 +90,12 @@ def _filter(
 ) -> Tensor:
     if len(values) < 2:
         return values
-    filtered = _one_pass(values, times, options, difference, move)
+    times = times.double()
+    filtered = _one_pass(values.double(), times, options, difference, move)
     if options.both_ways:
         back = _one_pass(filtered.flip(0), -times.flip(0), options, difference, move)
         filtered = back.flip(0)
-    return filtered
+    return filtered.to(values.dtype)
 
 
 def _one_pass(values, times, options, difference, move) -> Tensor:

@@ -142,7 +142,7 @@ def describe_colours(image: np.ndarray, silhouette: np.ndarray, box: np.ndarray)
         box: (4,) tight box of the silhouette, pixels.
 
     Returns:
-        (9,) RGB in [0, 1] of the silhouette's upper fifth, of what follows to the middle, and below.
+        (9,) RGB in [0, 1] of the silhouette's upper fifth, from there to the middle, and below.
     """
     x0, y0, x1, y1 = box.astype(int)
     stride = max(1, int(max(x1 - x0, y1 - y0)) // 64)  # some thousand pixels are enough
