@@ -27,8 +27,8 @@ ROUNDS = 10  # of finding that mean
 BATCH = 64  # frames that are posed together
 # Of the One-Euro filter at strength 1; `python -m benchmarks.video` shows what they do.
 JOINTS = OneEuroOptions(min_cutoff=1.5, speed_coefficient=1.0)
-PLACE = OneEuroOptions(min_cutoff=1.5, speed_coefficient=2.0)
-SIZE = OneEuroOptions(min_cutoff=0.5, speed_coefficient=2.0)
+PLACE = OneEuroOptions(min_cutoff=4.0, speed_coefficient=8.0)
+SIZE = OneEuroOptions(min_cutoff=2.0, speed_coefficient=8.0)
 
 
 @dataclass(frozen=True)
