@@ -18,7 +18,7 @@ def test_joints_are_where_the_body_has_them(tmp_path, body_model):
     pose[:, 0] += torch.tensor([torch.pi, 0, 0])
     betas = torch.randn(1, 10)
     rotmats = axis_angle_to_rotmat(pose)
-    translations = np.random.default_rng(0).normal(size=(count, 3)) + [0, 0, 4]
+    translations = np.random.default_rng(0).normal([0, 0, 4], 1, (count, 3))
     motion = Motion(betas[0].numpy(), rotmats.numpy(), translations, fps=25.0)
     path = tmp_path / "a.bvh"
     write_bvh(path, body_model.skinning, motion)

@@ -1,4 +1,4 @@
-"""A clip from its file to its results: everybody's motion, the overlay, and runs that were stopped."""
+"""A clip from its file to its results: motions, the overlay, and runs that were stopped."""
 
 import json
 from dataclasses import replace
