@@ -202,9 +202,14 @@ def predict_clip(options: PredictOptions) -> int:
 
     if Ranks.from_environment().size > 1:
         raise InputError("a clip is predicted by one process; leave out torchrun")
+    if options.vertex_scatter or set(options.save_meshes or ()) - {"glb"}:
+        raise InputError(
+            "a clip gets a GLB, a BVH and an overlay; leave out --save-meshes and --vertex-scatter"
+        )
     clip = open_clip(options.input, options.fps)
     make_output_folder(options.output, options.input)
-    name, everyone = options.input.resolve().stem, options.people == "all"
+    path, everyone = options.input.resolve(), options.people == "all"
+    name = path.name if path.is_dir() else path.stem
     if options.skip_done and is_done(options.output, name, everyone):
         print(f"{clip.path} has results in {options.output} and is left out")
         return ALL_DONE
@@ -221,7 +226,7 @@ def predict_clip(options: PredictOptions) -> int:
     body_predictor = BodyPredictor(predictor, device, options.batch_size)
     clip_predictor = ClipPredictor(detector, body_predictor, predictor.body_on_cpu(), clip_options)
     key = make_key(clip, options, "checkpoint body gender rounds refine proxy silh_from fps")
-    for line in clip_predictor.predict(clip, options.output, name, key).lines:
+    for line in clip_predictor.predict(clip, options.output, name, key):
         print(line)
     print(f"results are in {options.output}")
     return ALL_DONE

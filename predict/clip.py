@@ -65,14 +65,6 @@ class ClipOptions:
 
 
 @dataclass(frozen=True)
-class ClipResult:
-    """What is told about a clip whose files are written."""
-
-    lines: list[str]
-    people: int
-
-
-@dataclass(frozen=True)
 class ClipPredictor:
     """Everything that predicts clips, loaded.
 
@@ -88,7 +80,7 @@ class ClipPredictor:
     body_model: BodyModel
     options: ClipOptions
 
-    def predict(self, clip: Clip, output: Path, name: str, key: dict[str, Any]) -> ClipResult:
+    def predict(self, clip: Clip, output: Path, name: str, key: dict[str, Any]) -> list[str]:
         """Predicts a clip and writes its files.
 
         Args:
@@ -96,6 +88,9 @@ class ClipPredictor:
             output: an existing folder.
             name: that the results go by.
             key: what estimates depend on, see `EstimateFolder`.
+
+        Returns:
+            Lines to print about it.
 
         Raises:
             InputError: nobody is found, a frame cannot be read or a file not written.
@@ -116,7 +111,7 @@ class ClipPredictor:
             self._write(output, *each, clip) for each in list(zip(names, people, strict=True))[::-1]
         ]
         folder.remove()
-        return ClipResult([*results[::-1], *lines], len(people))
+        return [*results[::-1], *lines]
 
     def estimate(self, clip: Clip, folder: EstimateFolder, background: Background) -> Estimates:
         """Estimates everybody in every frame, going on where the folder's chunks end."""
@@ -286,5 +281,7 @@ def _list_arrays(
 
 def _format(name: str, person: TrackedPerson, measurements: Measurements) -> str:
     bridged = int((~person.estimated).sum())
-    frames = f"{len(person.frames)} frames ({person.times[0]:.1f} to {person.times[-1]:.1f} s)"
-    return f"{name}: {frames}{f', {bridged} of them bridged' if bridged else ''}, {measurements}"
+    stretches = 1 + int((np.diff(person.frames) > 1).sum())
+    told = f"{len(person.frames)} frames ({person.times[0]:.1f} to {person.times[-1]:.1f} s"
+    told += f", in {stretches} stretches)" if stretches > 1 else ")"
+    return f"{name}: {told}{f', {bridged} of them bridged' if bridged else ''}, {measurements}"

@@ -258,12 +258,16 @@ def _list_chunks(table: Box) -> tuple[np.ndarray, np.ndarray]:
     same, samples = struct.unpack_from(">II", table.find(b"stsz").content, 4)
     if same == 1:
         raise ValueError("its sound is of an old kind")
-    sizes = np.full(samples, same) if same else _numbers(table.find(b"stsz"), 8, ">u4")
     runs = _numbers(table.find(b"stsc"), 4, ">u4").reshape(-1, 3)  # first chunk, samples in each
-    counts = np.repeat(runs[:, 1], np.diff(runs[:, 0], append=len(starts) + 1))
-    if len(counts) != len(starts) or counts.sum() != len(sizes):
+    firsts = np.append(runs[:, 0], len(starts) + 1)
+    if not len(runs) or firsts[0] != 1 or (np.diff(firsts) < 1).any():
+        raise ValueError("its chunks are not in order")
+    counts = np.repeat(runs[:, 1], np.diff(firsts))
+    if counts.sum() != samples:
         raise ValueError("its tables do not fit each other")
-    ends = np.concatenate([[0], np.cumsum(sizes)])
+    if same:
+        return starts, counts * same
+    ends = np.append(0, np.cumsum(_numbers(table.find(b"stsz"), 8, ">u4")))
     lasts = np.cumsum(counts)
     return starts, ends[lasts] - ends[lasts - counts]
 

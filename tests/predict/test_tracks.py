@@ -6,6 +6,7 @@ from predict.tracks import Sights, describe_colours, follow_people
 
 FPS = 25
 JOINTS = np.stack([np.linspace(-20, 20, 17), np.linspace(-80, 80, 17)], axis=1)  # of everybody
+HALF = np.array([30.0, 90.0])  # of everybody's box, px
 RED, BLUE = np.tile([0.8, 0.1, 0.1], 3), np.tile([0.1, 0.1, 0.8], 3)
 
 
@@ -16,7 +17,7 @@ def _sights(people: list[list[tuple]]) -> tuple[Sights, np.ndarray]:
     places = np.array([row[2:4] for row in rows], float).reshape(-1, 2)
     sights = Sights(
         frame=np.array([row[0] for row in rows], int),
-        box=np.concatenate([places - (30, 90), places + (30, 90)], axis=1),
+        box=np.concatenate([places - HALF, places + HALF], axis=1),
         joints2d_px=places[:, None] + JOINTS,
         joint_confidence=np.ones((len(rows), 17)),
         colours=np.array([row[4] for row in rows]).reshape(-1, 9),
@@ -41,7 +42,9 @@ def test_people_who_pass_each_other_keep_their_tracks():
         sights, times = _sights(people)
         tracks, short = follow_people(sights, times)
         assert short == 0
-        assert sorted(_xs(sights, rows) for rows in tracks) == sorted(map(list, zip(*ways)))
+        assert sorted(_xs(sights, rows) for rows in tracks) == sorted(
+            map(list, zip(*ways, strict=True))
+        )
 
 
 def test_who_is_hidden_for_a_while_is_found_again():
