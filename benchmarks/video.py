@@ -13,6 +13,7 @@ another run measures at once. Errors are means over all frames in which a person
 - delay (ms): the shift in time that explains most of the difference from the true joints.
 """
 
+import itertools
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ from predict.clip_estimates import EstimateFolder, Estimates
 from predict.detectors.registry import build_detector
 from predict.folder import Background, leave_cores_to_other_stages
 from predict.motion import MotionOptions, TrackedPerson, find_trajectory, pose_bodies
-from predict.people import BodyPredictor
+from predict.people import BodyPredictor, Person
 from predict.tracks import follow_people
 from predict.video import Clip, ClipWriter, open_clip
 from scenes.clips import CLIP_PICTURE, ClipScene, make_scene
@@ -264,9 +265,9 @@ def measure_speed(options: VideoOptions, body: BodyModel) -> dict[str, float]:
     clip = render(scene, path, options.speed)
     predictor = load(options)
     folder = EstimateFolder(options.work / "speed_estimates", {}, go_on=False)
-    with Background() as background:  # the first frames compile and allocate
-        for _ in zip(range(8), predictor._estimate_frames(clip, 0, background), strict=False):
-            pass
+    for frame in itertools.islice(clip.frames(), 3):  # the first ones compile and allocate
+        people = [Person(each) for each in predictor.detector.detect(frame.image)]
+        predictor.body_predictor.predict(people)
     start, before = time.perf_counter(), time.process_time()
     with Background() as background:
         estimates = predictor.estimate(clip, folder, background)
