@@ -17,6 +17,9 @@ and for the folder
 With `--people all` the names are `<name>_1`, `<name>_2` and so on, the most prominent person
 first, also where there is but one.
 
+A video, or with `--video` a folder of frames, gives a motion: `<name>.npz`, `.bvh` and `.glb` of
+the main person, or of everybody with `--people all`, and `<name>_overlay.mp4`.
+
 Several processes share a folder: `torchrun --nproc_per_node=4 run_predict.py --input photos`. Each
 takes a part; all wait for the last one, print one summary and end with the same status, which
 torchrun itself turns into 0 or 1.
@@ -41,6 +44,7 @@ from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
 
 if TYPE_CHECKING:
     from predict.folder import FolderPredictor
+    from predict.loading import SystemOptions
     from predict.people import Photo
     from predict.pictures import PictureKind
 
@@ -81,6 +85,10 @@ class PredictOptions:
     # meshes too, in these formats (without a value obj). obj, ply: the posed and the T-posed body;
     # glb: one with skeleton, skin weights and pose. None: no meshes
     save_meshes: tuple[Literal["obj", "ply", "glb"], ...] | None = None
+    video: bool = False  # the folder is a clip, its images the frames; a file tells by its name
+    fps: float = 25.0  # frames a second of such a folder
+    smoothing: float = 1.0  # strength, of the motion in a clip; 0: none
+    focal_px: float | None = None  # of a clip's camera, pixels; None: the frame's longer side
     skip_done: bool = False  # leave out photos whose results are there: goes on where a run stopped
 
 
@@ -98,11 +106,14 @@ def predict(options: PredictOptions) -> int:
     from predict.people import Photo
     from predict.results import Report, make_output_folder, make_output_names
     from predict.tables import ResultTables
+    from predict.video import is_clip
     from utils.devices import name_device
     from utils.images import find_images
     from utils.processes import Ranks
 
     check_options(options)
+    if options.video or is_clip(options.input):
+        return predict_clip(options)
     ranks = Ranks.from_environment()
     paths = find_images(options.input)
     make_output_folder(options.output, options.input)
@@ -153,7 +164,7 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     """Loads detector, network and renderers."""
     # Imported here for the reason that `predict` gives.
     from predict.folder import FolderPredictor, leave_cores_to_other_stages
-    from predict.loading import SystemOptions, load_system
+    from predict.loading import load_system
     from predict.meshes import MeshWriter
     from predict.results import ResultWriter
     from predict.truth_errors import TruthComparer
@@ -161,8 +172,7 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
 
     device = choose_device(device_name)
     leave_cores_to_other_stages()
-    names = [field.name for field in fields(SystemOptions)]
-    system = load_system(SystemOptions(**{name: getattr(options, name) for name in names}), device)
+    system = load_system(choose_system(options), device)
     body = system.predictor.body_model
     everyone, formats = options.people == "all", options.save_meshes
     writer = ResultWriter(
@@ -183,6 +193,14 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     )
 
 
+def choose_system(options: PredictOptions) -> "SystemOptions":
+    """Which detector and network predict."""
+    from predict.loading import SystemOptions
+
+    names = [field.name for field in fields(SystemOptions)]
+    return SystemOptions(**{name: getattr(options, name) for name in names})
+
+
 def choose_pictures(options: PredictOptions) -> "tuple[PictureKind, ...]":
     """The kinds of pictures to draw."""
     from predict.pictures import STANDARD_PICTURES
@@ -195,10 +213,62 @@ def choose_pictures(options: PredictOptions) -> "tuple[PictureKind, ...]":
     return kinds if options.visuals else ()
 
 
+def predict_clip(options: PredictOptions) -> int:
+    """Predicts a clip, writes the results and prints a summary; returns the exit status."""
+    from predict.clip import ClipOptions, ClipPredictor, make_key
+    from predict.folder import leave_cores_to_other_stages
+    from predict.loading import load_system
+    from predict.motion import MotionOptions
+    from predict.results import is_done, make_output_folder
+    from predict.video import open_clip
+    from utils.devices import choose_device, name_device
+    from utils.processes import Ranks
+
+    if Ranks.from_environment().size > 1:
+        raise InputError("a clip is predicted by one process; leave out torchrun")
+    if options.vertex_scatter or set(options.save_meshes or ()) - {"glb"}:
+        raise InputError(
+            "a clip gets a GLB, a BVH and an overlay; leave out --save-meshes and --vertex-scatter"
+        )
+    clip = open_clip(options.input, options.fps)
+    make_output_folder(options.output, options.input)
+    path, everyone = options.input.resolve(), options.people == "all"
+    name = path.name if path.is_dir() else path.stem
+    if options.skip_done and is_done(options.output, name, everyone):
+        print(f"{clip.path} has results in {options.output} and is left out")
+        return ALL_DONE
+    device = choose_device(name_device(options.device, options.gpu))
+    leave_cores_to_other_stages()
+    system = load_system(choose_system(options), device)
+    clip_options = ClipOptions(
+        everyone,
+        options.visuals,
+        options.renderer,
+        options.skip_done,
+        MotionOptions(options.smoothing),
+        options.focal_px,
+    )
+    clip_predictor = ClipPredictor(
+        system.detector, system.body_predictor, system.predictor.body_on_cpu(), clip_options
+    )
+    key = make_key(clip, options, "checkpoint body gender rounds refine proxy silh_from fps")
+    for line in clip_predictor.predict(clip, options.output, name, key):
+        print(line)
+    print(f"results are in {options.output}")
+    return ALL_DONE
+
+
 def check_options(options: PredictOptions) -> None:
     """Raises InputError for values that no run can use."""
     if options.batch_size < 1:
         raise InputError(f"--batch-size is {options.batch_size}; expected 1 or more")
+    for name, value, least in (
+        ("fps", options.fps, 0.1),
+        ("smoothing", options.smoothing, 0.0),
+        ("focal-px", 1.0 if options.focal_px is None else options.focal_px, 1.0),
+    ):
+        if not least <= value <= 1e6:
+            raise InputError(f"--{name} is {value}; expected a number from {least:g} on")
 
 
 def choose_exit_status(done: int, skipped: int) -> int:

@@ -1,5 +1,6 @@
 """Reads checkpoints, ours and the published ones, and rebuilds what predicts from them."""
 
+import copy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,11 @@ class Predictor(NamedTuple):
     body_model: BodyModel
     image_size: int  # side of the crop, pixels
     epoch: int
+
+    def body_on_cpu(self) -> BodyModel:
+        """The body model, or a copy of it where it is elsewhere."""
+        on_cpu = self.body_model.faces.device.type == "cpu"
+        return self.body_model if on_cpu else copy.deepcopy(self.body_model).cpu()
 
     @property
     def proxy_rule(self) -> ProxyRule:

@@ -68,8 +68,12 @@ def reading(path: Path, kind: str, advice: str) -> Iterator[None]:
         raise InputError(f"{path} is not a readable {kind} ({reason}); {advice}") from error
 
 
-def open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path, max_bytes: int | None = MAX_BYTES) -> IO[bytes]:
     """Opens a file of data; a context.
+
+    Args:
+        path: of the file.
+        max_bytes: that it may have; None: any number, for files that are read piece by piece.
 
     Raises:
         OSError: it cannot be opened.
@@ -78,7 +82,7 @@ def open_file(path: Path) -> IO[bytes]:
     # Without waiting for who writes into a pipe.
     file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY), "rb")
     status = os.fstat(file.fileno())
-    if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES:
+    if stat.S_ISREG(status.st_mode) and (max_bytes is None or status.st_size <= max_bytes):
         return file
     file.close()
     if not stat.S_ISREG(status.st_mode):
