@@ -21,7 +21,9 @@ from models.checkpoints import load_regressor, read_checkpoint
 from models.landmarks import _read_npy
 from models.smpl_files import read_smpl_file
 from predict.detectors.detectron_weights import WeightsFile, read_weights
+from predict.video import open_clip
 from synthesis.observed_people import read_observed_people
+from tests.clips import add_tone, numbered_frames, write_frames
 from tests.evaluation_sets import python2_pickle, write_truth_file
 from tests.licensed import chumpy_classes
 from tests.networks import random_network, stored_options
@@ -30,6 +32,7 @@ from tools.prepare_3dpw import read_sequence
 from tools.read_bvh import read_bvh
 from utils.images import read_image
 from utils.joints import SMPL_PARENTS
+from utils.mp4 import write_clip
 
 _VERTICES = 20
 _BVH = """HIERARCHY
@@ -66,7 +69,10 @@ class Sample(NamedTuple):
 def make_samples(folder: Path) -> list[Sample]:
     """Samples of every kind; `folder` is for files on the way."""
     body = BodyModel.load("open", "neutral").eval()
-    return [*_numbers(folder, body), *_pickles(), *_weights(body), *_pictures(), *_texts(folder)]
+    return [
+        *_numbers(folder, body), *_pickles(), *_weights(body), *_pictures(), *_texts(folder),
+        _clip(folder),
+    ]  # fmt: skip
 
 
 def _numbers(folder: Path, body: BodyModel) -> list[Sample]:
@@ -175,6 +181,19 @@ def _drawn(picture: PIL.Image.Image, suffix: str, **options) -> bytes:
     file = io.BytesIO()
     picture.save(file, PIL.Image.registered_extensions()[suffix], **options)
     return file.getvalue()
+
+
+def _clip(folder: Path) -> Sample:
+    clip = write_frames(folder / "clip.mp4", numbered_frames(6, 32, 48))
+    pictures = folder / "pictures.mp4"
+    pictures.write_bytes(clip.read_bytes())
+    add_tone(clip)
+
+    def read(path: Path) -> object:
+        write_clip(folder / "copy.mp4", pictures, np.arange(6) / 25, sound_of=path)
+        return [frame.time for frame in open_clip(path).frames()]
+
+    return Sample("clip.mp4", clip.read_bytes(), read)
 
 
 def _texts(folder: Path) -> list[Sample]:
