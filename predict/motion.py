@@ -22,11 +22,13 @@ from utils.rotations import rotmat_to_axis_angle, skew
 from utils.tensors import pick
 
 BRIDGED = 0.5  # seconds; longer gaps stay gaps
+SPIKE = float(np.radians(20))  # turn from the frames around, from which on a joint is wrong
+SPIKE_FRAMES = 3  # on each side, that it is compared with
 OUTLIER = 2.0  # typical distances from the mean shape from which on a frame's betas weigh less
 ROUNDS = 10  # of finding that mean
 BATCH = 64  # frames that are posed together
 # Of the One-Euro filter at strength 1; `python -m benchmarks.video` shows what they do.
-JOINTS = OneEuroOptions(min_cutoff=1.5, speed_coefficient=1.0)
+JOINTS = OneEuroOptions(min_cutoff=1.5, speed_coefficient=0.7)
 PLACE = OneEuroOptions(min_cutoff=4.0, speed_coefficient=8.0)
 SIZE = OneEuroOptions(min_cutoff=2.0, speed_coefficient=8.0)
 
@@ -35,7 +37,7 @@ SIZE = OneEuroOptions(min_cutoff=2.0, speed_coefficient=8.0)
 class MotionOptions:
     """How the estimates of a person become their motion."""
 
-    smoothing: float = 1.0  # strength; 0: none, 2: cutoff frequencies halved
+    smoothing: float = 1.0  # strength; 0: none, spikes too stay; 2: cutoff frequencies halved
     one_shape: bool = True  # for all frames
     both_ways: bool = True  # smoothing without delay
 
@@ -74,6 +76,8 @@ def build_motion(
         options: what of this is done.
     """
     person = estimates
+    if options.smoothing > 0:
+        person = remove_spikes(person)
     if options.one_shape:
         betas = combine_betas(person.betas, weights).expand_as(person.betas)
         cameras = keep_in_picture(person, betas, body_model)
@@ -118,6 +122,26 @@ def keep_in_picture(person: TrackedPerson, betas: Tensor, body_model: BodyModel)
         found = fit_weak_perspective(after, seen)
         cameras.append(torch.cat([found[:, :1], found[:, :1] * found[:, 1:]], dim=1))
     return torch.cat(cameras)
+
+
+def remove_spikes(person: TrackedPerson) -> TrackedPerson:
+    """Takes out joints that turn away for a frame or two, such as legs taken for each other.
+
+    Where a joint is turned by more than `SPIKE` from what is most central among the frames around
+    it (their medoid), it is given that rotation.
+    """
+    rotmats, count = person.pose_rotmats, len(person.frames)
+    around = torch.arange(-SPIKE_FRAMES, SPIKE_FRAMES + 1)
+    rows = (torch.arange(count)[:, None] + around).clamp(0, count - 1)  # (N, W)
+    near = torch.from_numpy(np.abs(person.frames[rows] - person.frames[:, None]) <= SPIKE_FRAMES)
+    windows = rotmats[rows]  # (N, W, 24, 3, 3)
+    cosines = (torch.einsum("nvjab,nwjab->nvwj", windows, windows) - 1) / 2
+    angles = torch.acos(cosines.clamp(-1, 1)) * near[:, None, :, None]
+    sums = angles.sum(dim=2).masked_fill(~near[..., None], torch.inf)  # (N, W, 24)
+    central = sums.argmin(dim=1)  # (N, 24)
+    medoids = windows.gather(1, central[:, None, :, None, None].expand(-1, 1, -1, 3, 3))[:, 0]
+    away = angles[:, SPIKE_FRAMES].gather(1, central[:, None])[:, 0] > SPIKE
+    return person._replace(pose_rotmats=torch.where(away[..., None, None], medoids, rotmats))
 
 
 def bridge_gaps(person: TrackedPerson) -> TrackedPerson:

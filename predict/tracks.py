@@ -15,6 +15,7 @@ from predict.detectors.matching import box_overlaps
 
 SEEN = 0.5  # confidence of a joint whose place counts
 MAX_GAP = 2.0  # seconds that a person may be out of sight
+MIN_IOU = 0.35  # of a body that was estimated from one person and not from pieces of two
 MIN_SECONDS = 0.3  # of a track; what is shorter is mostly nobody
 MAX_DISTANCE = 0.3  # of joints from where they should be, in sizes of the person
 SLIP = 0.6  # sizes a second that this grows while a person is out of sight
@@ -36,6 +37,7 @@ class Sights(NamedTuple):
     joint_confidence: np.ndarray  # (P, 17)
     colours: np.ndarray  # (P, C) in [0, 1]
     rank: np.ndarray  # (P,) 0: the most prominent person of the frame
+    silhouette_iou: np.ndarray  # (P,) of the estimated with the detected silhouette
 
 
 @dataclass
@@ -62,6 +64,7 @@ def follow_people(sights: Sights, times: np.ndarray) -> tuple[list[np.ndarray], 
     bounds = np.searchsorted(sights.frame, np.arange(len(times) + 1))
     for frame, time in enumerate(times):
         rows = np.arange(bounds[frame], bounds[frame + 1])
+        rows = rows[sights.silhouette_iou[rows] >= MIN_IOU]
         waiting = [track for track in tracks if time - track.time <= MAX_GAP]
         pairs = _pair(waiting, rows, sights, time)
         for track, row in pairs:

@@ -223,7 +223,7 @@ def make_scene(
 
     Args:
         name: "one" moves on a spot, "walker" walks across, "three" has two people who walk past
-            each other before a third one.
+            each other beside a third one.
         count: of frames.
         fps: frames a second.
         body: of everybody.
@@ -236,9 +236,9 @@ def make_scene(
         "one": [(PEOPLE[0], perform(count, fps, (0.0, 5.2), 5, poses))],
         "walker": [(PEOPLE[4], walk(count, fps, (-across, 5.2), 90))],
         "three": [
-            (PEOPLE[1], walk(count, fps, (-across, 5.2), 90)),
-            (PEOPLE[3], walk(count, fps, (across, 6.0), -90)),
-            (PEOPLE[6], perform(count, fps, (1.3, 7.2), -10, poses[::-1])),
+            (PEOPLE[1], walk(count, fps, (-across - 0.6, 5.2), 90)),
+            (PEOPLE[3], walk(count, fps, (across - 0.6, 6.0), -90)),
+            (PEOPLE[6], perform(count, fps, (2.0, 6.0), -10, poses[::-1])),
         ],
     }[name]
     generator = np.random.default_rng(7)

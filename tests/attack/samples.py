@@ -26,7 +26,9 @@ from predict.detectors.keypoint_files import read_coco_table, read_keypoints
 from predict.people import Photo
 from predict.records import describe_person, read_record, save_person
 from predict.tables import ResultTables, read_rows
+from predict.video import open_clip
 from synthesis.observed_people import read_observed_people
+from tests.clips import add_tone, numbered_frames, write_frames
 from tests.evaluation_sets import python2_pickle, write_truth_file
 from tests.licensed import chumpy_classes
 from tests.networks import random_network, stored_options
@@ -36,6 +38,7 @@ from tools.prepare_3dpw import read_sequence
 from tools.read_bvh import read_bvh
 from utils.images import read_image
 from utils.joints import SMPL_PARENTS
+from utils.mp4 import write_clip
 
 _VERTICES = 20
 _BVH = """HIERARCHY
@@ -75,6 +78,7 @@ def make_samples(folder: Path) -> list[Sample]:
     return [
         *_numbers(folder, body), *_pickles(), *_weights(body), *_pictures(), *_texts(folder),
         *_keypoints(folder), *_results(folder),
+        _clip(folder),
     ]  # fmt: skip
 
 
@@ -212,6 +216,19 @@ def _drawn(picture: PIL.Image.Image, suffix: str, **options) -> bytes:
     file = io.BytesIO()
     picture.save(file, PIL.Image.registered_extensions()[suffix], **options)
     return file.getvalue()
+
+
+def _clip(folder: Path) -> Sample:
+    clip = write_frames(folder / "clip.mp4", numbered_frames(6, 32, 48))
+    pictures = folder / "pictures.mp4"
+    pictures.write_bytes(clip.read_bytes())
+    add_tone(clip)
+
+    def read(path: Path) -> object:
+        write_clip(folder / "copy.mp4", pictures, np.arange(6) / 25, sound_of=path)
+        return [frame.time for frame in open_clip(path).frames()]
+
+    return Sample("clip.mp4", clip.read_bytes(), read)
 
 
 def _texts(folder: Path) -> list[Sample]:

@@ -22,6 +22,7 @@ def _sights(people: list[list[tuple]]) -> tuple[Sights, np.ndarray]:
         joint_confidence=np.ones((len(rows), 17)),
         colours=np.array([row[4] for row in rows]).reshape(-1, 9),
         rank=np.array([row[1] for row in rows], int),
+        silhouette_iou=np.full(len(rows), 0.9),
     )
     return sights, np.arange(len(people)) / FPS
 
