@@ -124,6 +124,7 @@ def choose_photos(options: PredictOptions, photos: "list[Photo]") -> "list[Photo
 def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     """Loads detector, network and renderers."""
     # Imported here for the reason that `predict` gives.
+    from metrics.anatomy import Anatomy
     from models.checkpoints import load_predictor
     from predict.detectors.registry import build_detector
     from predict.detectors.rules import RULES
@@ -148,10 +149,10 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     everyone = options.people == "all"
     writer = ResultWriter(
         options.output,
-        faces=body.faces.cpu().numpy(),
+        anatomy=Anatomy.of(body),
         meshes=options.save_meshes,
         numbered=everyone,
-        comparer=TruthComparer(body.faces, body.face_parts, predictor.image_size),
+        comparer=TruthComparer(body, predictor.image_size),
     )
     return FolderPredictor(
         build_detector(

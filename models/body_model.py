@@ -66,6 +66,8 @@ class BodyModel(nn.Module):
         buffers = {
             "landmark_vertices": torch.from_numpy(needed),  # (N,) vertex numbers
             "landmark_regressors": torch.from_numpy(regressors[:, needed]),  # (21 + 45, N)
+            # (24, V) from vertices in the T-pose to SMPL's joints, for those who have no betas
+            "joint_regressor": torch.from_numpy(arrays.J_regressor),
         }
         for key, tensor in buffers.items():
             self.register_buffer(key, tensor, persistent=False)
@@ -122,7 +124,7 @@ class BodyModel(nn.Module):
         return BodyOutput(vertices, joints3d, vertices_tpose, transforms)
 
     def reduce_to(self, vertex_ids: Tensor) -> "BodyModel":
-        """The same body with few of its vertices and no faces; all 90 joints stay exact.
+        """The same body with few of its vertices, without faces; all 90 joints stay exact.
 
         Args:
             vertex_ids: (N,) vertex numbers, each once, all `landmark_vertices` among them.
@@ -134,6 +136,7 @@ class BodyModel(nn.Module):
             raise ValueError("a reduced body must keep the landmark vertices")
         reduced.landmark_vertices = matches.int().argmax(dim=1)
         reduced.faces, reduced.face_parts = self.faces[:0], self.face_parts[:0]
+        reduced.joint_regressor = self.joint_regressor[:, :0]
         return reduced
 
     def tpose(self, betas: Tensor) -> Tensor:

@@ -143,7 +143,7 @@ class FolderPredictor:
         found = background.ahead(found, self.body_predictor.batch_size)
         predicted = background.ahead(predict_photos(found, self.body_predictor), QUEUE_DEPTH)
         if self.visuals:
-            drawn = draw_photos(predicted, self.writer.faces, self.renderer, self.scatter)
+            drawn = draw_photos(predicted, self.writer.anatomy.faces, self.renderer, self.scatter)
             predicted = background.ahead(drawn, QUEUE_DEPTH)
         return (attempt(self.writer.write, photo, "writing") for photo in predicted)
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import trimesh
 
+from metrics.anatomy import Anatomy
 from metrics.measurements import Measurements, measure
 from predict.people import Person, Photo, attempt
 from predict.truth_errors import TruthComparer
@@ -194,14 +195,14 @@ class ResultWriter:
 
     Attributes:
         output: an existing folder.
-        faces: (F, 3) of the body.
+        anatomy: of the body.
         meshes: whether to write meshes too.
         numbered: whether people have numbers, as where all in a photo are predicted.
         comparer: with the truth, where it lies beside a photo.
     """
 
     output: Path
-    faces: np.ndarray
+    anatomy: Anatomy
     meshes: bool
     numbered: bool
     comparer: TruthComparer
@@ -224,9 +225,9 @@ class ResultWriter:
         )
 
     def _write_person(self, name: str, person: Person) -> Measurements:
-        measurements = measure(person.arrays["vertices_tpose"], self.faces)
+        measurements = measure(person.arrays["vertices_tpose"], self.anatomy)
         if self.meshes:
-            save_meshes(self.output / name, person.arrays, self.faces)
+            save_meshes(self.output / name, person.arrays, self.anatomy.faces)
         for kind, picture in person.pictures.items():
             write_image(self.output / f"{name}_{kind}.png", picture)
         save_person(self.output / f"{name}.npz", person)

@@ -107,7 +107,7 @@ def test_a_photo_is_done_when_all_its_files_are(tmp_path, monkeypatch):
     photo = Photo(tmp_path / "a.png", "a", people=(person, person))
     monkeypatch.setattr(results, "measure", lambda *_: None)
     comparer = SimpleNamespace(errors_beside=lambda *_: None)
-    writer = ResultWriter(tmp_path, np.array([[0, 1, 2]]), False, True, comparer)
+    writer = ResultWriter(tmp_path, None, False, True, comparer)
     write, written = results.write_whole, []
 
     def check_and_write(path, content):
