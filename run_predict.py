@@ -9,7 +9,8 @@ For every photo `<name>` it writes into the output folder
     <name>_vertices.png the predicted vertices as points, with --vertex-scatter
     <name>.npz          everything predicted (betas, pose, cameras, vertices, joints, ...)
 With `--people all` the names are `<name>_1`, `<name>_2` and so on, the most prominent person
-first, also where there is but one.
+first, also where there is but one. With `--same-person` all photos in a folder get one shape, and
+<person>.npz holds it, called after the folder.
 
 Several processes share a folder: `torchrun --nproc_per_node=4 run_predict.py --input photos`. Each
 takes a part; all wait for the last one, print one summary and end with the same status, which
@@ -34,8 +35,10 @@ from utils.errors import InputError
 from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
 
 if TYPE_CHECKING:
+    from metrics.measurement_errors import KnownErrors
     from predict.folder import FolderPredictor
-    from predict.people import Photo
+    from predict.people import BodyPredictor, Photo
+    from predict.same_person import ShapeSharer
 
 ALL_DONE, NONE_DONE, SOME_SKIPPED = 0, 1, 3
 
@@ -57,6 +60,12 @@ class PredictOptions:
     proxy: Literal["own", "published"] | None = None
     silh_from: str = "mediapipe"  # detector: mediapipe, maskrcnn, pointrend or densepose
     detector_weights: Path = CHECKPOINTS  # folder with the weights of those that need some
+    # metres, of the person in the photos, or a CSV file with the columns file,height_m: bodies are
+    # scaled to it
+    height: str | None = None
+    same_person: bool = (
+        False  # the folder's photos show one person, those in each subfolder another
+    )
     people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
     gpu: int | None = None  # the same as --device cuda:N
@@ -79,20 +88,18 @@ def predict(options: PredictOptions) -> int:
     from tqdm import tqdm
 
     from predict.folder import Background
-    from predict.people import Photo
-    from predict.results import Report, make_output_folder, make_output_names
+    from predict.results import Report, make_output_folder
     from utils.devices import name_device
-    from utils.images import find_images
     from utils.processes import Ranks
 
     check_options(options)
     ranks = Ranks.from_environment()
-    paths = find_images(options.input)
+    people = list_photos(options)
+    heights = find_heights(options, people)
     make_output_folder(options.output, options.input)
-    photos = ranks.share_of(list(map(Photo, paths, make_output_names(paths))))
-    photos = choose_photos(options, photos)
+    photos = choose_photos(options, ranks.share_of(people))
     device = name_device(options.device, options.gpu)
-    folder_predictor = load(options, ranks.device_name(device, shared=True))
+    folder_predictor = load(options, ranks.device_name(device, shared=True), heights)
     report = Report(numbered=options.people == "all")
     with (
         Background() as background,
@@ -108,12 +115,44 @@ def predict(options: PredictOptions) -> int:
     return choose_exit_status(total.done, total.skipped)
 
 
-def choose_photos(options: PredictOptions, photos: "list[Photo]") -> "list[Photo]":
-    """Which of the photos to predict; says what becomes of results that are there already."""
+def list_photos(options: PredictOptions) -> "list[list[Photo]]":
+    """The photos that are predicted together: each by itself, or all of a person."""
+    from predict.people import Photo
+    from predict.results import make_output_names
+    from predict.same_person import list_people
+    from utils.images import find_images
+
+    if options.same_person:
+        return list_people(options.input)
+    paths = find_images(options.input)
+    return [[Photo(*each)] for each in zip(paths, make_output_names(paths), strict=True)]
+
+
+def find_heights(options: PredictOptions, people: "list[list[Photo]]") -> dict[str, float]:
+    """Heights in metres, by the photos' file names, or with --same-person by the people's."""
+    from predict.heights import read_heights
+
+    if options.height is None:
+        return {}
+    names = [photo.person or photo.path.name for photos in people for photo in photos]
+    return read_heights(options.height, names)
+
+
+def choose_photos(options: PredictOptions, people: "list[list[Photo]]") -> "list[Photo]":
+    """Which of the photos to predict; says what becomes of results that are there already.
+
+    Photos that are predicted together are left out together.
+    """
     from predict.results import is_done
 
     numbered = options.people == "all"
-    left = [photo for photo in photos if not is_done(options.output, photo.name, numbered)]
+    photos = [photo for each in people for photo in each]
+    left = [
+        photo
+        for each in people
+        if not all(is_done(options.output, photo.name, numbered) for photo in each)
+        for photo in each
+    ]
     if len(left) < len(photos):
         fate = "left out" if options.skip_done else "made again; --skip-done leaves them out"
         done = f"{len(photos) - len(left)} of {len(photos)} photos have results"
@@ -121,8 +160,8 @@ def choose_photos(options: PredictOptions, photos: "list[Photo]") -> "list[Photo
     return left if options.skip_done else photos
 
 
-def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
-    """Loads detector, network and renderers."""
+def load(options: PredictOptions, device_name: str, heights: dict[str, float]) -> "FolderPredictor":
+    """Loads detector, network and renderers; heights are metres by the photos' file names."""
     # Imported here for the reason that `predict` gives.
     from metrics.anatomy import Anatomy
     from models.checkpoints import load_predictor
@@ -146,6 +185,7 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
         proxy=options.proxy,
     )
     body = predictor.body_model
+    body_predictor = BodyPredictor(predictor, device, options.batch_size)
     everyone = options.people == "all"
     writer = ResultWriter(
         options.output,
@@ -153,24 +193,52 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
         meshes=options.save_meshes,
         numbered=everyone,
         comparer=TruthComparer(body, predictor.image_size),
+        known_errors=load_known_errors(options),
     )
     return FolderPredictor(
         build_detector(
             options.silh_from, device, options.detector_weights, RULES[predictor.proxy_rule]
         ),
-        BodyPredictor(predictor, device, options.batch_size),
+        body_predictor,
         writer,
         everyone,
         options.visuals,
         options.renderer,
         options.vertex_scatter,
+        heights,
+        build_sharer(options, body_predictor) if options.same_person else None,
     )
+
+
+def build_sharer(options: PredictOptions, body_predictor: "BodyPredictor") -> "ShapeSharer":
+    """What gives a person's photos one shape; InputError where the network's errors are unknown."""
+    from models.shape_errors import read_shape_errors
+    from predict.same_person import ShapeSharer
+    from utils.files import hash_file
+
+    checkpoint = options.checkpoint
+    errors = read_shape_errors(checkpoint, hash_file(checkpoint), "detector")
+    return ShapeSharer(body_predictor, errors, keep_image=options.visuals)
+
+
+def load_known_errors(options: PredictOptions) -> "KnownErrors":
+    """How far measurements through this checkpoint and detector are from the truth, if known."""
+    from metrics.measurement_errors import KnownErrors, read_measurement_errors
+    from utils.files import hash_file
+
+    checkpoint = options.checkpoint
+    table = read_measurement_errors(checkpoint, hash_file(checkpoint))
+    return KnownErrors(table, options.silh_from)
 
 
 def check_options(options: PredictOptions) -> None:
     """Raises InputError for values that no run can use."""
     if options.batch_size < 1:
         raise InputError(f"--batch-size is {options.batch_size}; expected 1 or more")
+    if options.height is not None and options.people == "all":
+        raise InputError("--height is of one person a photo; leave out --people all")
+    if options.same_person and options.people == "all":
+        raise InputError("--same-person is of one person a photo; leave out --people all")
 
 
 def choose_exit_status(done: int, skipped: int) -> int:

@@ -25,7 +25,13 @@ from data.truth import TRUTH_ENDING, truth_path
 from models.body_model import read_mean_parameters
 from scenes.photograph import write_photo
 from scenes.picture_options import PictureOptions
-from scenes.random_people import Scene, draw_scene, neutral_body, photograph_scene
+from scenes.random_people import (
+    Scene,
+    draw_scene,
+    draw_shape,
+    neutral_body,
+    photograph_scene,
+)
 from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from synthesis.variation import Variation, draw_variation
@@ -181,10 +187,21 @@ def make_person(folder: Path, index: int, options: BenchmarkOptions) -> None:
 
 def photograph_person(index: int, options: BenchmarkOptions) -> tuple[Scene, np.ndarray]:
     """A person by number and their photo, (H, W, 3) uint8 RGB."""
-    generator = np.random.default_rng([options.seed, index])
+    generator = _start_person(index, options)
     poses = _read_once(options.poses)
     scene = draw_scene(poses, options.betas_std, generator, options.picture)
     return scene, photograph_scene(scene, options.seed + 1000 * index)
+
+
+def draw_shapes(options: BenchmarkOptions) -> torch.Tensor:
+    """(P, 10) betas of the people, who need not be rendered for it."""
+    people = range(options.count)
+    shapes = [draw_shape(options.betas_std, _start_person(index, options)) for index in people]
+    return torch.from_numpy(np.stack(shapes))
+
+
+def _start_person(index: int, options: BenchmarkOptions) -> np.random.Generator:
+    return np.random.default_rng([options.seed, index])
 
 
 @lru_cache(maxsize=1)

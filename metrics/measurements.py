@@ -4,6 +4,7 @@ From one photo without a scale the height is what the training shapes make likel
 measured; proportions are better founded than absolute sizes. `metrics/README.md` defines each one.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -41,11 +42,26 @@ class Measurements(NamedTuple):
 
     def __str__(self) -> str:
         """One line for people."""
-        return (
-            f"height {self.height_m:.2f} m, weight {self.weight_kg:.0f} kg, "
-            f"waist {100 * self.waist_m:.0f} cm, hips {100 * self.hips_m:.0f} cm, "
-            f"chest {100 * self.chest_m:.0f} cm"
-        )
+        return self.describe({})
+
+    def describe(self, errors: Mapping[str, float]) -> str:
+        """One line for people, with the errors that measurements are known to have, by name."""
+        words = []
+        for label, name, factor, digits, unit in _PRINTED:
+            error = factor * errors.get(name, 0.0)
+            margin = f" (±{error:.{max(digits, 1)}f})" if error > 0 else ""
+            words.append(f"{label} {factor * getattr(self, name):.{digits}f} {unit}{margin}")
+        return ", ".join(words)
+
+
+# What, of which field, times what, with how many digits after the point, in which unit.
+_PRINTED = (
+    ("height", "height_m", 1, 2, "m"),
+    ("weight", "weight_kg", 1, 0, "kg"),
+    ("waist", "waist_m", 100, 0, "cm"),
+    ("hips", "hips_m", 100, 0, "cm"),
+    ("chest", "chest_m", 100, 0, "cm"),
+)
 
 
 def measure(vertices_tpose: np.ndarray, anatomy: Anatomy) -> Measurements:

@@ -3,15 +3,18 @@
 import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import torch
 
 from predict.detectors.interface import Detector
+from predict.heights import scale_photo
 from predict.people import BodyPredictor, Photo, attempt, find_people, predict_photos, read_photo
 from predict.results import PhotoResult, ResultWriter, draw_photos
+from predict.same_person import ShapeSharer
 from utils.errors import Skipped
 
 Item = TypeVar("Item")
@@ -112,6 +115,9 @@ class FolderPredictor:
         visuals: whether pictures are drawn.
         renderer: a backend of `renderers.shading.BodyRenderer`.
         scatter: whether one more picture shows the vertices as points.
+        heights: of the person in a photo, metres, by the photo's file name, where known; by the
+            person's name, where several photos show one.
+        sharer: gives the photos of a person one shape; None where each photo is by itself.
     """
 
     detector: Detector
@@ -121,6 +127,8 @@ class FolderPredictor:
     visuals: bool
     renderer: str
     scatter: bool = False
+    heights: Mapping[str, float] = field(default_factory=dict)
+    sharer: ShapeSharer | None = None
 
     def predict(
         self, photos: Sequence[Photo], background: Background
@@ -142,13 +150,18 @@ class FolderPredictor:
         # As many as the network takes together: the detector works on them meanwhile.
         found = background.ahead(found, self.body_predictor.batch_size)
         predicted = background.ahead(predict_photos(found, self.body_predictor), QUEUE_DEPTH)
+        predicted = predicted if self.sharer is None else self.sharer.share(predicted)
+        scale = partial(scale_photo, heights=self.heights)
+        predicted = (attempt(scale, photo, "scaling") for photo in predicted)
         if self.visuals:
             drawn = draw_photos(predicted, self.writer.anatomy.faces, self.renderer, self.scatter)
             predicted = background.ahead(drawn, QUEUE_DEPTH)
         return (attempt(self.writer.write, photo, "writing") for photo in predicted)
 
     def _find(self, photo: Photo) -> Photo:
-        return find_people(photo, self.detector, self.everyone, keep_image=self.visuals)
+        # Photos of one person wait for each other, and are read again to be drawn.
+        keep_image = self.visuals and self.sharer is None
+        return find_people(photo, self.detector, self.everyone, keep_image)
 
 
 def leave_cores_to_other_stages() -> None:

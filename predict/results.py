@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import numpy as np
 import trimesh
 
 from metrics.anatomy import Anatomy
+from metrics.measurement_errors import KnownErrors, MeasurementErrors
 from metrics.measurements import Measurements, measure
-from predict.people import Person, Photo, attempt
+from predict.heights import SCALED
+from predict.people import Person, Photo, SharedShape, attempt
 from predict.truth_errors import TruthComparer
 from renderers.overlay import draw_body, draw_proxy, draw_tpose, draw_vertices
 from renderers.shading import BodyRenderer
@@ -35,6 +37,8 @@ class PhotoResult:
     measurements: list[Measurements]  # of its people, the most prominent first
     silhouette_ious: list[float]  # theirs, of the predicted with the detected silhouette
     errors: dict[str, float] | None  # of the first person, by name with unit; None without truth
+    margins: MeasurementErrors | None = None  # of the measurements; None where not known
+    shape: SharedShape | None = None  # of the person, where several photos have one
 
 
 def make_output_names(paths: Sequence[Path]) -> list[str]:
@@ -199,6 +203,7 @@ class ResultWriter:
         meshes: whether to write meshes too.
         numbered: whether people have numbers, as where all in a photo are predicted.
         comparer: with the truth, where it lies beside a photo.
+        known_errors: of measurements.
     """
 
     output: Path
@@ -206,6 +211,7 @@ class ResultWriter:
     meshes: bool
     numbered: bool
     comparer: TruthComparer
+    known_errors: KnownErrors = field(default_factory=KnownErrors)
 
     def write(self, photo: Photo) -> PhotoResult:
         """Writes all files of a photo, with the pictures that were drawn.
@@ -216,22 +222,62 @@ class ResultWriter:
         names = make_person_names(photo.name, len(photo.people), self.numbered)
         # The first person last, whose npz says that the photo is done, see `is_done`.
         people = list(zip(names, photo.people, strict=True))
-        measurements = [self._write_person(*each) for each in people[::-1]][::-1]
+        measurements = [self._write_person(*each, photo.shape) for each in people[::-1]][::-1]
+        if photo.shape is not None:
+            self._write_shape(photo.people[0], photo.shape)
         return PhotoResult(
             photo.path.name,
             measurements,
             [person.silhouette_iou for person in photo.people],
             self.comparer.errors_beside(photo.path, photo.people[0].arrays),
+            self._choose_margins(photo.people[0], photo.shape),
+            photo.shape,
         )
 
-    def _write_person(self, name: str, person: Person) -> Measurements:
+    def _write_person(self, name: str, person: Person, shape: SharedShape | None) -> Measurements:
         measurements = measure(person.arrays["vertices_tpose"], self.anatomy)
         if self.meshes:
             save_meshes(self.output / name, person.arrays, self.anatomy.faces)
         for kind, picture in person.pictures.items():
             write_image(self.output / f"{name}_{kind}.png", picture)
-        save_person(self.output / f"{name}.npz", person)
+        save_person(self.output / f"{name}.npz", self._add_margins(person, shape))
         return measurements
+
+    def _write_shape(self, person: Person, shape: SharedShape) -> None:
+        """Writes what is known of a person from all photos, the same after each of them."""
+        rest = person.arrays["vertices_tpose"]
+        margins = self._choose_margins(person, shape)
+        named = {} if margins is None else _name_margins(margins)
+        scaled = {name: person.arrays[name] for name in SCALED if name in person.arrays}
+        arrays = {
+            "betas": shape.betas,
+            "betas_covariance": shape.covariance,
+            "photos": np.array(shape.photos),
+            "photo_weights": shape.weights,
+            "vertices_tpose": rest,
+            "measurements": np.array(measure(rest, self.anatomy)),
+            "measurement_names": np.array(Measurements._fields),
+            **scaled,
+            **named,
+        }
+        write_npz(self.output / f"{shape.person}.npz", arrays, compress=False)
+
+    def _choose_margins(
+        self, person: Person, shape: SharedShape | None
+    ) -> MeasurementErrors | None:
+        photos = 1 if shape is None else len(shape.photos)
+        return self.known_errors.choose(photos, with_height="scaled_by" in person.arrays)
+
+    def _add_margins(self, person: Person, shape: SharedShape | None) -> Person:
+        margins = self._choose_margins(person, shape)
+        if margins is None:
+            return person
+        return replace(person, arrays={**person.arrays, **_name_margins(margins)})
+
+
+def _name_margins(margins: MeasurementErrors) -> dict[str, np.ndarray]:
+    """Arrays of npz files: mean absolute errors, and what nine of ten people are below."""
+    return {f"measurement_errors_{name}": each for name, each in margins._asdict().items()}
 
 
 def save_person(path: Path, person: Person) -> None:
@@ -307,12 +353,25 @@ class Report:
         people = zip(result.measurements, result.silhouette_ious, strict=True)
         for number, (measurements, iou) in enumerate(people, start=1):
             who = f"{escape_controls(result.name)}{f', person {number}' if self._numbered else ''}"
-            lines.append(f"{who}: {measurements}, silhouette IoU {iou:.2f}")
+            words = measurements.describe(result.margins.named() if result.margins else {})
+            lines.append(f"{who}: {words}, silhouette IoU {iou:.2f}")
+        if result.shape is not None:
+            lines += self._describe_shape(result)
         self._ious += result.silhouette_ious
         if result.errors is not None:
             self._errors.append(result.errors)
             lines.insert(1, f"    against the truth: {_format_errors(result.errors)}")
         return "\n".join(lines)
+
+    def _describe_shape(self, result: PhotoResult) -> list[str]:
+        """The lines about a person, after the last of their photos."""
+        shape = result.shape
+        if result.name != shape.photos[-1]:
+            return []
+        words = result.measurements[0].describe(result.margins.named() if result.margins else {})
+        lines = [f"{escape_controls(shape.person)}, {len(shape.photos)} photos: {words}"]
+        lines += [f"    {escape_controls(name)} disagrees with the others" for name in shape.odd]
+        return lines
 
     def summary(self, output: Path) -> str:
         """The last lines: counts, means, the skipped photos by name, where the results are."""

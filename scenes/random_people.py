@@ -70,8 +70,7 @@ def draw_scene(
     Raises:
         InputError: the drawn body can stand in none of the poses.
     """
-    mean = read_mean_parameters("open").betas.numpy()
-    betas = (mean + betas_std * generator.normal(size=mean.shape)).astype(np.float32)
+    betas = draw_shape(betas_std, generator)
     level, stance = _draw_pose(betas, poses, generator)
     figure = place_figure(betas, level, generator, picture)
     name, place = _draw_place(figure, generator)
@@ -79,6 +78,12 @@ def draw_scene(
         "", "neutral", 0, 0, 0, {}, 0, _draw_clothes(generator), name, stance in STANCES_ON_STOOLS
     )
     return Scene(person, place, figure)
+
+
+def draw_shape(betas_std: float, generator: np.random.Generator) -> np.ndarray:
+    """Betas (10,) around the mean shape: the first that is drawn of a person."""
+    mean = read_mean_parameters("open").betas.numpy()
+    return (mean + betas_std * generator.normal(size=mean.shape)).astype(np.float32)
 
 
 def _draw_pose(

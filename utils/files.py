@@ -1,6 +1,7 @@
 """Writing files so that they are whole or not there, and the folders they go to."""
 
 import contextlib
+import hashlib
 import io
 import os
 import threading
@@ -64,6 +65,18 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray], compress: bool = True) 
     file = io.BytesIO()
     (np.savez_compressed if compress else np.savez)(file, **arrays)
     write_whole(path, file.getvalue())
+
+
+def hash_file(path: Path) -> str:
+    """The first 16 digits of a file's SHA-256, which `sha256sum` prints.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def lock_folder(folder: Path) -> IO:
