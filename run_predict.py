@@ -7,6 +7,7 @@ For every photo `<name>` it writes into the output folder
     <name>_tpose.png    the predicted shape in the T-pose, from the front and the side
     <name>_proxy.png    what the network saw: silhouette and joints
     <name>_vertices.png the predicted vertices as points, with --vertex-scatter
+    <name>_measurements.png the T-posed body with tape lines, with --measurement-picture
     <name>.npz          everything predicted (betas, pose, cameras, vertices, joints, ...)
 With `--people all` the names are `<name>_1`, `<name>_2` and so on, the most prominent person
 first, also where there is but one. With `--same-person` all photos in a folder get one shape, and
@@ -63,15 +64,14 @@ class PredictOptions:
     # metres, of the person in the photos, or a CSV file with the columns file,height_m: bodies are
     # scaled to it
     height: str | None = None
-    same_person: bool = (
-        False  # the folder's photos show one person, those in each subfolder another
-    )
+    same_person: bool = False  # one shape for all photos of the folder, and for each subfolder's
     people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
     gpu: int | None = None  # the same as --device cuda:N
     batch_size: int = 8  # people that pass through the network together
     visuals: bool = True  # pictures; without them parameters only
     vertex_scatter: bool = False  # one picture more: the predicted vertices as points
+    measurement_picture: bool = False  # one picture more: the body with labelled tape lines
     renderer: Literal["auto", "pyrender", "own"] = "auto"  # auto: pyrender where OpenGL works
     save_meshes: bool = False  # also write the posed and the T-posed body as .obj
     skip_done: bool = False  # leave out photos whose results are there: goes on where a run stopped
@@ -206,6 +206,7 @@ def load(options: PredictOptions, device_name: str, heights: dict[str, float]) -
         options.renderer,
         options.vertex_scatter,
         heights,
+        options.measurement_picture,
         build_sharer(options, body_predictor) if options.same_person else None,
     )
 

@@ -15,6 +15,7 @@ from predict.heights import scale_photo
 from predict.people import BodyPredictor, Photo, attempt, find_people, predict_photos, read_photo
 from predict.results import PhotoResult, ResultWriter, draw_photos
 from predict.same_person import ShapeSharer
+from predict.tape_picture import draw_tape_pictures
 from utils.errors import Skipped
 
 Item = TypeVar("Item")
@@ -117,6 +118,7 @@ class FolderPredictor:
         scatter: whether one more picture shows the vertices as points.
         heights: of the person in a photo, metres, by the photo's file name, where known; by the
             person's name, where several photos show one.
+        measurement_picture: whether one more picture shows the body with its tape lines.
         sharer: gives the photos of a person one shape; None where each photo is by itself.
     """
 
@@ -128,6 +130,7 @@ class FolderPredictor:
     renderer: str
     scatter: bool = False
     heights: Mapping[str, float] = field(default_factory=dict)
+    measurement_picture: bool = False
     sharer: ShapeSharer | None = None
 
     def predict(
@@ -155,6 +158,8 @@ class FolderPredictor:
         predicted = (attempt(scale, photo, "scaling") for photo in predicted)
         if self.visuals:
             drawn = draw_photos(predicted, self.writer.anatomy.faces, self.renderer, self.scatter)
+            if self.measurement_picture:
+                drawn = draw_tape_pictures(drawn, self.writer.anatomy, self.writer.choose_margins)
             predicted = background.ahead(drawn, QUEUE_DEPTH)
         return (attempt(self.writer.write, photo, "writing") for photo in predicted)
 

@@ -230,7 +230,7 @@ class ResultWriter:
             measurements,
             [person.silhouette_iou for person in photo.people],
             self.comparer.errors_beside(photo.path, photo.people[0].arrays),
-            self._choose_margins(photo.people[0], photo.shape),
+            self.choose_margins(photo.people[0], photo.shape),
             photo.shape,
         )
 
@@ -246,7 +246,7 @@ class ResultWriter:
     def _write_shape(self, person: Person, shape: SharedShape) -> None:
         """Writes what is known of a person from all photos, the same after each of them."""
         rest = person.arrays["vertices_tpose"]
-        margins = self._choose_margins(person, shape)
+        margins = self.choose_margins(person, shape)
         named = {} if margins is None else _name_margins(margins)
         scaled = {name: person.arrays[name] for name in SCALED if name in person.arrays}
         arrays = {
@@ -262,14 +262,13 @@ class ResultWriter:
         }
         write_npz(self.output / f"{shape.person}.npz", arrays, compress=False)
 
-    def _choose_margins(
-        self, person: Person, shape: SharedShape | None
-    ) -> MeasurementErrors | None:
+    def choose_margins(self, person: Person, shape: SharedShape | None) -> MeasurementErrors | None:
+        """The errors that a person's measurements are known to have, None where they are not."""
         photos = 1 if shape is None else len(shape.photos)
         return self.known_errors.choose(photos, with_height="scaled_by" in person.arrays)
 
     def _add_margins(self, person: Person, shape: SharedShape | None) -> Person:
-        margins = self._choose_margins(person, shape)
+        margins = self.choose_margins(person, shape)
         if margins is None:
             return person
         return replace(person, arrays={**person.arrays, **_name_margins(margins)})
