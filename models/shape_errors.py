@@ -42,7 +42,7 @@ class CombinedShape(NamedTuple):
 
     betas: np.ndarray  # (10,) the mean of the posterior
     covariance: np.ndarray  # (10, 10) of the posterior
-    weights: np.ndarray  # (N,) of the photos, 1 for one that errs as usual
+    weights: np.ndarray  # (N,) of the photos, 1 for one that errs no more than usual
 
 
 def fit_shape_errors(estimates: np.ndarray, betas: np.ndarray) -> ShapeErrors:
@@ -105,7 +105,7 @@ def _weigh(estimates: np.ndarray, weights: np.ndarray, precision: np.ndarray) ->
     # The others' mean errs too: by single / (their weight).
     squared = np.einsum("ni,ij,nj->n", away, precision, away) / (1 + 1 / (total - weights))
     dims = estimates.shape[1]
-    return (FREEDOM + dims) / (FREEDOM + squared)
+    return ((FREEDOM + dims) / (FREEDOM + squared)).clip(max=1)
 
 
 def find_odd(shape: CombinedShape) -> np.ndarray:

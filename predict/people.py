@@ -50,7 +50,7 @@ class SharedShape:
 
     person: str
     photos: tuple[str, ...]  # file names of those in which they were found
-    weights: np.ndarray  # (N,) of these photos, 1 for one that errs as usual
+    weights: np.ndarray  # (N,) of these photos, 1 for one that errs no more than usual
     odd: tuple[str, ...]  # the photos that disagree with the others
     betas: np.ndarray  # (10,)
     covariance: np.ndarray  # (10, 10) of the betas
