@@ -9,13 +9,15 @@ For every photo `<name>` it writes into the output folder
     <name>_people.png   everybody on the photo, with --people all
     <name>_views.png    the posed body from the side and from above, with --pictures views
     <name>_vertices.png the predicted vertices as points, with --pictures vertices
+    <name>_measurements.png the T-posed body with tape lines, with --pictures measurements
     <name>.npz          everything predicted (betas, pose, cameras, vertices, joints, ...)
     <name>.glb          a rigged body, with --save-meshes glb
 and for the folder
     results.csv         a row a person: box, measurements, betas, IoU; why a photo was skipped
     results.json        the same
 With `--people all` the names are `<name>_1`, `<name>_2` and so on, the most prominent person
-first, also where there is but one.
+first, also where there is but one. With `--same-person` all photos in a folder get one shape, and
+<person>.npz holds it, called after the folder.
 
 A video, or with `--video` a folder of frames, gives a motion: `<name>.npz`, `.bvh` and `.glb` of
 the main person, or of everybody with `--people all`, and `<name>_overlay.mp4`.
@@ -43,10 +45,12 @@ from utils.errors import InputError
 from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
 
 if TYPE_CHECKING:
+    from metrics.measurement_errors import KnownErrors
     from predict.folder import FolderPredictor
     from predict.loading import SystemOptions
-    from predict.people import Photo
+    from predict.people import BodyPredictor, Photo
     from predict.pictures import PictureKind
+    from predict.same_person import ShapeSharer
 
 ALL_DONE, NONE_DONE, SOME_SKIPPED = 0, 1, 3
 
@@ -71,6 +75,10 @@ class PredictOptions:
     masks: Path | None = None  # with --silh_from files: folder of png masks
     keypoints: Path | None = None  # with --silh_from files: folder, or one COCO json of all photos
     detector_weights: Path = CHECKPOINTS  # folder with the weights of those that need some
+    # metres, of the person in the photos, or a CSV file with the columns file,height_m: bodies are
+    # scaled to it
+    height: str | None = None
+    same_person: bool = False  # one shape for all photos of the folder, and for each subfolder's
     people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
     gpu: int | None = None  # the same as --device cuda:N
@@ -78,7 +86,10 @@ class PredictOptions:
     visuals: bool = True  # pictures; without them parameters only
     # which; None: overlay, tpose and proxy, and with --people all also people
     pictures: (
-        tuple[Literal["overlay", "tpose", "proxy", "views", "vertices", "people"], ...] | None
+        tuple[
+            Literal["overlay", "tpose", "proxy", "views", "vertices", "measurements", "people"], ...
+        ]
+        | None
     ) = None
     vertex_scatter: bool = False  # the same as vertices among the pictures
     renderer: Literal["auto", "pyrender", "own"] = "auto"  # auto: own, which is the faster one
@@ -103,25 +114,23 @@ def predict(options: PredictOptions) -> int:
     from tqdm import tqdm
 
     from predict.folder import Background
-    from predict.people import Photo
-    from predict.results import Report, make_output_folder, make_output_names
+    from predict.results import Report, make_output_folder
     from predict.tables import ResultTables
     from predict.video import is_clip
     from utils.devices import name_device
-    from utils.images import find_images
     from utils.processes import Ranks
 
     check_options(options)
     if options.video or is_clip(options.input):
         return predict_clip(options)
     ranks = Ranks.from_environment()
-    paths = find_images(options.input)
+    people = list_photos(options)
+    heights = find_heights(options, people)
     make_output_folder(options.output, options.input)
     tables = ResultTables(options.output, ranks.rank)
-    share = ranks.share_of(list(map(Photo, paths, make_output_names(paths))))
-    photos, left_out = choose_photos(options, share)
+    photos, left_out = choose_photos(options, ranks.share_of(people))
     device = name_device(options.device, options.gpu)
-    folder_predictor = load(options, ranks.device_name(device, shared=True))
+    folder_predictor = load(options, ranks.device_name(device, shared=True), heights)
     numbered = options.people == "all"
     tables.start(folder_predictor.writer.source, photos, left_out, numbered)
     report = Report(numbered)
@@ -142,17 +151,45 @@ def predict(options: PredictOptions) -> int:
     return choose_exit_status(total.done, total.skipped)
 
 
+def list_photos(options: PredictOptions) -> "list[list[Photo]]":
+    """The photos that are predicted together: each by itself, or all of a person."""
+    from predict.people import Photo
+    from predict.results import make_output_names
+    from predict.same_person import list_people
+    from utils.images import find_images
+
+    if options.same_person:
+        return list_people(options.input)
+    paths = find_images(options.input)
+    return [[Photo(*each)] for each in zip(paths, make_output_names(paths), strict=True)]
+
+
+def find_heights(options: PredictOptions, people: "list[list[Photo]]") -> dict[str, float]:
+    """Heights in metres, by the photos' file names, or with --same-person by the people's."""
+    from predict.heights import read_heights
+
+    if options.height is None:
+        return {}
+    names = [photo.person or photo.path.name for photos in people for photo in photos]
+    return read_heights(options.height, names)
+
+
 def choose_photos(
-    options: PredictOptions, photos: "list[Photo]"
+    options: PredictOptions, people: "list[list[Photo]]"
 ) -> "tuple[list[Photo], list[Photo]]":
-    """Which photos to predict and to leave out; says what becomes of results that are there."""
+    """Which photos to predict and to leave out; says what becomes of results that are there.
+
+    Photos that are predicted together are left out together.
+    """
     from predict.results import is_done
 
     numbered = options.people == "all"
+    photos = [photo for each in people for photo in each]
     done: list[Photo] = []
     new: list[Photo] = []
-    for photo in photos:
-        (done if is_done(options.output, photo.name, numbered) else new).append(photo)
+    for each in people:
+        whole = all(is_done(options.output, photo.name, numbered) for photo in each)
+        (done if whole else new).extend(each)
     if done:
         fate = "left out" if options.skip_done else "made again; --skip-done leaves them out"
         count = f"{len(done)} of {len(photos)} photos have results"
@@ -160,9 +197,10 @@ def choose_photos(
     return (new, done) if options.skip_done else (photos, [])
 
 
-def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
-    """Loads detector, network and renderers."""
+def load(options: PredictOptions, device_name: str, heights: dict[str, float]) -> "FolderPredictor":
+    """Loads detector, network and renderers; heights are metres by the photos' file names."""
     # Imported here for the reason that `predict` gives.
+    from metrics.anatomy import Anatomy
     from predict.folder import FolderPredictor, leave_cores_to_other_stages
     from predict.loading import load_system
     from predict.meshes import MeshWriter
@@ -177,12 +215,16 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     everyone, formats = options.people == "all", options.save_meshes
     writer = ResultWriter(
         options.output,
-        faces=system.source.faces,
+        anatomy=Anatomy.of(body),
         meshes=None if formats is None else MeshWriter.for_body(body, formats or ("obj",)),
         numbered=everyone,
-        comparer=TruthComparer(body.faces, body.face_parts, system.predictor.image_size),
+        comparer=TruthComparer(body, system.predictor.image_size),
         source=system.source,
+        known_errors=load_known_errors(options, system.source.checkpoint_hash),
     )
+    sharer = None
+    if options.same_person:
+        sharer = build_sharer(options, system.body_predictor, system.source.checkpoint_hash)
     return FolderPredictor(
         system.detector,
         system.body_predictor,
@@ -190,6 +232,8 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
         everyone,
         choose_pictures(options),
         options.renderer,
+        heights,
+        sharer,
     )
 
 
@@ -258,6 +302,25 @@ def predict_clip(options: PredictOptions) -> int:
     return ALL_DONE
 
 
+def build_sharer(
+    options: PredictOptions, body_predictor: "BodyPredictor", checkpoint_hash: str
+) -> "ShapeSharer":
+    """What gives a person's photos one shape; InputError where the network's errors are unknown."""
+    from models.shape_errors import read_shape_errors
+    from predict.same_person import ShapeSharer
+
+    errors = read_shape_errors(options.checkpoint, checkpoint_hash, "detector")
+    return ShapeSharer(body_predictor, errors, keep_image=options.visuals)
+
+
+def load_known_errors(options: PredictOptions, checkpoint_hash: str) -> "KnownErrors":
+    """How far measurements through this checkpoint and detector are from the truth, if known."""
+    from metrics.measurement_errors import KnownErrors, read_measurement_errors
+
+    table = read_measurement_errors(options.checkpoint, checkpoint_hash)
+    return KnownErrors(table, options.silh_from)
+
+
 def check_options(options: PredictOptions) -> None:
     """Raises InputError for values that no run can use."""
     if options.batch_size < 1:
@@ -269,6 +332,10 @@ def check_options(options: PredictOptions) -> None:
     ):
         if not least <= value <= 1e6:
             raise InputError(f"--{name} is {value}; expected a number from {least:g} on")
+    if options.height is not None and options.people == "all":
+        raise InputError("--height is of one person a photo; leave out --people all")
+    if options.same_person and options.people == "all":
+        raise InputError("--same-person is of one person a photo; leave out --people all")
 
 
 def choose_exit_status(done: int, skipped: int) -> int:

@@ -21,6 +21,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.timing import machine, write_json
+from metrics.anatomy import Anatomy
 from models.checkpoints import load_predictor
 from models.decoder import BodyParameters, decode_in_photos
 from predict.detectors.interface import Detection
@@ -97,8 +98,8 @@ class Stages:
         self._rasteriser = Rasteriser(body.faces, body.face_parts, image_size=size)
         self._rasteriser.to(self.device)
         self._faces, self._renderer = body.faces.cpu().numpy(), options.renderer
-        comparer = TruthComparer(body.faces, body.face_parts, size)
-        self._writer = ResultWriter(folder, self._faces, None, False, comparer)
+        comparer = TruthComparer(body, size)
+        self._writer = ResultWriter(folder, Anatomy.of(body), None, False, comparer)
 
         found = [attempt(self._find, photo, "the detector") for photo in list_photos(options)]
         self._found = [photo for photo in found if not isinstance(photo, Skipped)]

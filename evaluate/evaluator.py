@@ -272,7 +272,7 @@ class Evaluator:
         compared += ["betas"] if self._same_betas else []
         pred, target = ({n: getattr(body, n) for n in compared} for body in (bodies, people))
         if self.same_mesh:
-            pred["measurements"] = measure_people(bodies.vertices_tpose, self.truth.faces)
+            pred["measurements"] = measure_people(bodies.vertices_tpose, self.truth.anatomy)
             target["measurements"] = people.measurements
         if view.joints2d_px is not None:
             joints2d_px = bodies.joints2d_px[:, COCO17_IN_90]

@@ -6,7 +6,6 @@ number i depends on the seed and on i alone, so that a larger benchmark begins w
 and the same code on the same machine makes the same files.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -26,12 +25,19 @@ from data.truth import TRUTH_ENDING, truth_path
 from models.body_model import read_mean_parameters
 from scenes.photograph import write_photo
 from scenes.picture_options import PictureOptions
-from scenes.random_people import Scene, Shape, draw_scene, neutral_body, photograph_scene
+from scenes.random_people import (
+    Scene,
+    Shape,
+    draw_betas,
+    draw_scene,
+    neutral_body,
+    photograph_scene,
+)
 from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from synthesis.variation import Variation, draw_variation
 from utils.errors import InputError
-from utils.files import check_writable, write_whole
+from utils.files import check_writable, hash_file, write_whole
 from utils.paths import OPEN_POSES_VAL
 from utils.signals import end_with_parent, started_processes_ignore_ctrl_c
 
@@ -122,12 +128,8 @@ def make_manifest(options: BenchmarkOptions) -> dict[str, Any]:
         **made_from,
         **_describe_picture(options.picture),
         "body_hash": neutral_body().identity["hash"],
-        **{key: _hash_file(path) for key, path in files.items()},
+        **{key: hash_file(path) for key, path in files.items()},
     }
-
-
-def _hash_file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _describe_picture(picture: PictureOptions) -> dict[str, Any]:
@@ -191,7 +193,7 @@ def make_person(folder: Path, index: int, options: BenchmarkOptions) -> None:
 
 def photograph_person(index: int, options: BenchmarkOptions) -> tuple[Scene, np.ndarray]:
     """A person by number and their photo, (H, W, 3) uint8 RGB."""
-    generator = np.random.default_rng([options.seed, index])
+    generator = _start_person(index, options)
     poses = _read_once(options.poses)
     shape = None
     if options.strangers is not None:
@@ -199,6 +201,17 @@ def photograph_person(index: int, options: BenchmarkOptions) -> tuple[Scene, np.
         shape = Shape(people.betas[index], people.offsets[index])
     scene = draw_scene(poses, options.betas_std, generator, options.picture, shape)
     return scene, photograph_scene(scene, options.seed + 1000 * index)
+
+
+def draw_shapes(options: BenchmarkOptions) -> torch.Tensor:
+    """(P, 10) betas of the people, who need not be rendered for it."""
+    people = range(options.count)
+    shapes = [draw_betas(options.betas_std, _start_person(index, options)) for index in people]
+    return torch.from_numpy(np.stack(shapes))
+
+
+def _start_person(index: int, options: BenchmarkOptions) -> np.random.Generator:
+    return np.random.default_rng([options.seed, index])
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from data.frames import Frame
+from metrics.anatomy import Anatomy
 from metrics.comparison import measure_people
 from metrics.measurements import Measurements
 from models.body_model import BodyModel
@@ -37,7 +38,7 @@ class TruePeople(NamedTuple):
     joints3d: Tensor  # (B, 90, 3)
     pose_rotmats: Tensor  # (B, 24, 3, 3)
     betas: Tensor  # (B, 10)
-    measurements: Tensor  # (B, 5) float64 on the CPU, the fields of `Measurements`
+    measurements: Tensor  # (B, N) float64 on the CPU, the fields of `Measurements`
 
 
 class TrueView(NamedTuple):
@@ -64,8 +65,9 @@ class TrueBodies:
         self._device = device
         first = next(iter(self._bodies.values()))
         self.faces, self._face_parts = first.faces, first.face_parts
+        self.anatomy = Anatomy.of(first)
         self.hashes = {body.identity["hash"] for body in self._bodies.values()}
-        self._measured: dict[tuple[str, bytes], Tensor] = {}  # (5,) by gender and betas
+        self._measured: dict[tuple[str, bytes], Tensor] = {}  # (N,) by gender and betas
 
     @torch.inference_mode()
     def pose(self, frames: Sequence[Frame]) -> TruePeople:
@@ -96,7 +98,7 @@ class TrueBodies:
         """Measures bodies of frames, each shape once: one is looked at from many sources."""
         keys = [(frame.gender, frame.betas.tobytes()) for frame in frames]
         new = [row for row, key in enumerate(keys) if key not in self._measured]
-        for row, sizes in zip(new, measure_people(vertices_tpose[new], self.faces), strict=True):
+        for row, sizes in zip(new, measure_people(vertices_tpose[new], self.anatomy), strict=True):
             self._measured[keys[row]] = sizes
         return torch.stack([self._measured[key] for key in keys])
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metrics.anatomy import Anatomy
 from metrics.measurements import Measurements, measure
 from metrics.metrics import Metrics
 from utils.joints import BODY_MODEL_JOINTS, LSP14_IN_90
@@ -25,7 +26,7 @@ def compare_people(pred: dict[str, Tensor], target: dict[str, Tensor]) -> dict[s
     Args:
         pred: predicted tensors by name: joints3d (B, 90, 3) metres, and of those that
             `metrics.metrics.Metrics` names, vertices and vertices_tpose where the meshes are the
-            same, pose_rotmats, betas, joints2d_px and silhouettes of one crop; measurements (B, 5)
+            same, pose_rotmats, betas, joints2d_px and silhouettes of one crop; measurements (B, N)
             as `measure_people` returns them.
         target: the true ones, with the visibility of joints2d_px and, where it matters, which
             pixels of the silhouettes are counted.
@@ -48,18 +49,17 @@ def _centre(people: dict[str, Tensor]) -> dict[str, Tensor]:
     return {**people, **centred}
 
 
-def measure_people(vertices_tpose: Tensor, faces: Tensor) -> Tensor:
+def measure_people(vertices_tpose: Tensor, anatomy: Anatomy) -> Tensor:
     """Measures B bodies.
 
     Args:
         vertices_tpose: (B, V, 3) metres, y up.
-        faces: (F, 3) of a closed mesh.
+        anatomy: of the same mesh.
 
     Returns:
-        (B, 5) float64 on the CPU, the fields of `Measurements`.
+        (B, N) float64 on the CPU, the fields of `Measurements`.
     """
-    triangles = faces.cpu().numpy()
-    measured = [measure(body, triangles) for body in vertices_tpose.cpu().numpy()]
+    measured = [measure(body, anatomy) for body in vertices_tpose.cpu().numpy()]
     return torch.from_numpy(np.array(measured).reshape(-1, len(Measurements._fields)))
 
 
@@ -70,8 +70,8 @@ def size_errors(pred: Tensor, target: Tensor) -> dict[str, Tensor]:
     Its girths grow by the same factor, since they are taken at shares of the height.
 
     Args:
-        pred: (B, 5) the fields of `Measurements`, as `measure_people` returns them.
-        target: (B, 5) the true ones.
+        pred: (B, N) the fields of `Measurements`, as `measure_people` returns them.
+        target: (B, N) the true ones.
 
     Returns:
         (B,) by metric: "height_error", then for each girth, such as the chest, "chest_error" and

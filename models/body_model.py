@@ -126,7 +126,7 @@ class BodyModel(nn.Module):
         return BodyOutput(vertices, joints3d, vertices_tpose, transforms)
 
     def reduce_to(self, vertex_ids: Tensor) -> "BodyModel":
-        """The same body with few of its vertices and no faces; all 90 joints stay exact.
+        """The same body with few of its vertices, without faces; all 90 joints stay exact.
 
         Args:
             vertex_ids: (N,) vertex numbers, each once, all `landmark_vertices` among them.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metrics.anatomy import Anatomy
 from metrics.measurements import measure
 from predict.loading import SystemOptions, load_system
 from predict.people import Person, Photo, attempt, find_people, predict_photos, read_photo
@@ -200,6 +201,10 @@ class PhotoPredictor:
     def _renderer(self) -> BodyRenderer:
         return BodyRenderer(self._system.source.faces)
 
+    @cached_property
+    def _anatomy(self) -> Anatomy:
+        return Anatomy.of(self._system.predictor.body_model)
+
     def _find(self, index: int, image: Image, names: list[str]) -> Photo | Skipped:
         """An image with its people found; appends its name to `names`."""
         array = isinstance(image, np.ndarray)
@@ -214,7 +219,7 @@ class PhotoPredictor:
 
     def _describe(self, photo: Photo, number: int, person: Person) -> PersonResult:
         source = self._system.source
-        measurements = measure(person.arrays["vertices_tpose"], source.faces)
+        measurements = measure(person.arrays["vertices_tpose"], self._anatomy)
         record = describe_person(photo.path.name, number, photo.name, person, measurements)
         return _make_result({**source.arrays, **collect_arrays(person, record)})
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from metrics.anatomy import Anatomy
 from metrics.measurements import Measurements, measure
 from models.body_model import BodyModel
 from predict.bvh import write_bvh
@@ -211,7 +212,7 @@ class ClipPredictor:
         write_npz(
             output / f"{name}.npz", _list_arrays(person, joints3d, trajectory, clip), compress=False
         )
-        return _format(name, person, measure(tpose, rig.faces))
+        return _format(name, person, measure(tpose, Anatomy.of(self.body_model)))
 
 
 def make_key(clip: Clip, options: Any, names: str) -> dict[str, Any]:

@@ -3,16 +3,20 @@
 import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import torch
 
 from predict.detectors.interface import Detector
+from predict.heights import scale_photo
 from predict.people import BodyPredictor, Photo, attempt, find_people, predict_photos, read_photo
 from predict.pictures import PictureKind, draw_photos
 from predict.results import PhotoResult, ResultWriter
+from predict.same_person import ShapeSharer
+from predict.tape_picture import draw_tape_pictures
 from utils.errors import Skipped
 
 Item = TypeVar("Item")
@@ -112,6 +116,9 @@ class FolderPredictor:
         everyone: whether all people in a photo are predicted, else the most prominent one.
         pictures: kinds to draw, if any.
         renderer: a backend of `renderers.shading.BodyRenderer`.
+        heights: of the person in a photo, metres, by the photo's file name, where known; by the
+            person's name, where several photos show one.
+        sharer: gives the photos of a person one shape; None where each photo is by itself.
     """
 
     detector: Detector
@@ -120,6 +127,8 @@ class FolderPredictor:
     everyone: bool
     pictures: tuple[PictureKind, ...]
     renderer: str
+    heights: Mapping[str, float] = field(default_factory=dict)
+    sharer: ShapeSharer | None = None
 
     def predict(
         self, photos: Sequence[Photo], background: Background
@@ -141,13 +150,21 @@ class FolderPredictor:
         # As many as the network takes together: the detector works on them meanwhile.
         found = background.ahead(found, self.body_predictor.batch_size)
         predicted = background.ahead(predict_photos(found, self.body_predictor), QUEUE_DEPTH)
+        predicted = predicted if self.sharer is None else self.sharer.share(predicted)
+        scale = partial(scale_photo, heights=self.heights)
+        predicted = (attempt(scale, photo, "scaling") for photo in predicted)
         if self.pictures:
-            drawn = draw_photos(predicted, self.writer.faces, self.renderer, self.pictures)
+            faces = self.writer.anatomy.faces
+            drawn = draw_photos(predicted, faces, self.renderer, self.pictures)
+            if "measurements" in self.pictures:
+                drawn = draw_tape_pictures(drawn, self.writer.anatomy, self.writer.choose_margins)
             predicted = background.ahead(drawn, QUEUE_DEPTH)
         return (attempt(self.writer.write, photo, "writing") for photo in predicted)
 
     def _find(self, photo: Photo) -> Photo:
-        return find_people(photo, self.detector, self.everyone, keep_image=bool(self.pictures))
+        # Photos of one person wait for each other, and are read again to be drawn.
+        keep_image = bool(self.pictures) and self.sharer is None
+        return find_people(photo, self.detector, self.everyone, keep_image)
 
 
 def leave_cores_to_other_stages() -> None:

@@ -15,13 +15,21 @@ from torch import Tensor
 
 from metrics.metrics import silhouette_iou
 from models.checkpoints import Predictor
-from models.decoder import Bodies, decode_in_photos
+from models.decoder import Bodies, BodyParameters, decode_in_photos
 from predict.detectors.interface import Detection, Detector, PhotoDetector
 from renderers.rasteriser import Rasteriser, render_silhouettes
-from utils.cameras import boxes_of_silhouettes, cut_silhouettes, points_to_crops, square_crops
+from utils.cameras import (
+    boxes_of_silhouettes,
+    cut_silhouettes,
+    fit_weak_perspective,
+    points_to_crops,
+    project_weak_perspective,
+    square_crops,
+)
 from utils.conventions import ProxyRule
 from utils.errors import InputError, Skipped
 from utils.images import read_image
+from utils.joints import COCO17_IN_90
 from utils.proxy import Observation
 
 Result = TypeVar("Result")
@@ -38,6 +46,18 @@ class Person:
 
 
 @dataclass(frozen=True)
+class SharedShape:
+    """The shape that all photos of a person agreed on, see `models.shape_errors`."""
+
+    person: str
+    photos: tuple[str, ...]  # file names of those in which they were found
+    weights: np.ndarray  # (N,) of these photos, 1 for one that errs no more than usual
+    odd: tuple[str, ...]  # the photos that disagree with the others
+    betas: np.ndarray  # (10,)
+    covariance: np.ndarray  # (10, 10) of the betas
+
+
+@dataclass(frozen=True)
 class Photo:
     """A photo on its way; what is not known yet, or no longer needed, is None or empty."""
 
@@ -46,6 +66,8 @@ class Photo:
     image: np.ndarray | None = None  # (H, W, 3) uint8 RGB
     people: tuple[Person, ...] = ()  # the most prominent first
     pictures: dict[str, np.ndarray] = field(default_factory=dict)  # of all of them, as a person's
+    person: str = ""  # whose photo it is, where several show the same person
+    shape: SharedShape | None = None  # of that person
 
 
 def attempt(work: Callable[[Photo], Result], photo: Photo | Skipped, name: str) -> Result | Skipped:
@@ -170,7 +192,48 @@ class BodyPredictor:
         observation, crops, inside_photo = observe_people(
             detections, self._size, self._device, self._proxy_rule
         )
-        bodies = decode_in_photos(self._regressor(observation), self._body_model, crops)
+        parameters = self._regressor(observation)
+        return self._place(people, parameters, observation, crops, inside_photo)
+
+    def reshape(self, people: Sequence[Person], betas: np.ndarray) -> list[Person]:
+        """Predicted people with another shape: they keep their poses, and stand where they stood.
+
+        Cameras are fitted so that the joints fall where those of the predicted bodies fell.
+
+        Args:
+            people: predicted.
+            betas: (10,) float32.
+        """
+        shaped: list[Person] = []
+        for start in range(0, len(people), self.batch_size):
+            shaped.extend(self._reshape_batch(people[start : start + self.batch_size], betas))
+        return shaped
+
+    @torch.inference_mode()
+    def _reshape_batch(self, people: Sequence[Person], betas: np.ndarray) -> list[Person]:
+        detections = [person.detection for person in people]
+        seen = observe_people(detections, self._size, self._device, self._proxy_rule)
+        cam_wp, pose_rotmats, old_betas = (
+            torch.from_numpy(np.stack([person.arrays[name] for person in people])).to(self._device)
+            for name in BodyParameters._fields
+        )
+        new_betas = torch.from_numpy(betas).to(self._device).expand(len(people), -1)
+        before, after = (
+            self._body_model(each, pose_rotmats).joints3d[:, COCO17_IN_90]
+            for each in (old_betas, new_betas)
+        )
+        camera = fit_weak_perspective(after, project_weak_perspective(before, cam_wp))
+        return self._place(people, BodyParameters(camera, pose_rotmats, new_betas), *seen)
+
+    def _place(
+        self,
+        people: Sequence[Person],
+        parameters: BodyParameters,
+        observation: Observation,
+        crops: Tensor,
+        inside_photo: Tensor,
+    ) -> list[Person]:
+        bodies = decode_in_photos(parameters, self._body_model, crops)
         silhouettes = render_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser)
         # Outside the photo nothing could be detected.
         ious = silhouette_iou(silhouettes, observation.silhouettes, inside_photo).tolist()

@@ -13,7 +13,9 @@ from renderers.overlay import draw_body, draw_proxy, draw_tpose, draw_vertices, 
 from renderers.shading import BODY_COLOUR, BodyRenderer
 from utils.errors import Skipped
 
-PictureKind = Literal["overlay", "tpose", "proxy", "views", "vertices", "people"]
+PictureKind = Literal[
+    "overlay", "tpose", "proxy", "views", "vertices", "measurements", "people"
+]  # fmt: skip
 STANDARD_PICTURES: tuple[PictureKind, ...] = ("overlay", "tpose", "proxy")
 PICTURE_SIDE = 1600  # px, longer side; larger photos are shown reduced
 PEOPLE_COLOURS = (  # RGB in [0, 1], of the people in one picture, over and over

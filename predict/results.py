@@ -3,19 +3,22 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from metrics.anatomy import Anatomy
+from metrics.measurement_errors import KnownErrors, MeasurementErrors
 from metrics.measurements import Measurements, measure
+from predict.heights import SCALED
 from predict.meshes import TPOSE_MESH, MeshWriter
-from predict.people import Person, Photo
+from predict.people import Person, Photo, SharedShape
 from predict.records import PersonRecord, ResultSource, describe_person, save_person
 from predict.truth_errors import TruthComparer
 from utils.command_line import escape_controls
 from utils.errors import InputError, Skipped
-from utils.files import check_writable
+from utils.files import check_writable, write_npz
 from utils.images import write_image
 
 
@@ -28,6 +31,8 @@ class PhotoResult:
     silhouette_ious: list[float]  # theirs, of the predicted with the detected silhouette
     errors: dict[str, float] | None  # of the first person, by name with unit; None without truth
     records: tuple[PersonRecord, ...] = ()  # of its people, for the tables of the folder
+    margins: MeasurementErrors | None = None  # of the measurements; None where not known
+    shape: SharedShape | None = None  # of the person, where several photos have one
 
 
 def make_output_names(paths: Sequence[Path]) -> list[str]:
@@ -91,19 +96,21 @@ class ResultWriter:
 
     Attributes:
         output: an existing folder.
-        faces: (F, 3) of the body.
+        anatomy: of the body.
         meshes: writes meshes too; None: none.
         numbered: whether people have numbers, as where all in a photo are predicted.
         comparer: with the truth, where it lies beside a photo.
         source: what predicts, which is written beside every person; None: unknown.
+        known_errors: of measurements.
     """
 
     output: Path
-    faces: np.ndarray
+    anatomy: Anatomy
     meshes: MeshWriter | None
     numbered: bool
     comparer: TruthComparer
     source: ResultSource | None = None
+    known_errors: KnownErrors = field(default_factory=KnownErrors)
 
     def write(self, photo: Photo) -> PhotoResult:
         """Writes all files of a photo, with the pictures that were drawn.
@@ -116,28 +123,66 @@ class ResultWriter:
             write_image(self.output / f"{photo.name}_{kind}.png", picture)
         # The first person last, whose npz says that the photo is done, see `is_done`.
         people = list(enumerate(zip(names, photo.people, strict=True), start=1))
-        written = [
-            self._write_person(photo.path.name, number, *each) for number, each in people[::-1]
-        ][::-1]
+        written = [self._write_person(photo, number, *each) for number, each in people[::-1]][::-1]
+        if photo.shape is not None:
+            self._write_shape(photo.people[0], photo.shape)
         return PhotoResult(
             photo.path.name,
             [measurements for measurements, _ in written],
             [person.silhouette_iou for person in photo.people],
             self.comparer.errors_beside(photo.path, photo.people[0].arrays),
             tuple(record for _, record in written),
+            self.choose_margins(photo.people[0], photo.shape),
+            photo.shape,
         )
 
     def _write_person(
-        self, file: str, number: int, name: str, person: Person
+        self, photo: Photo, number: int, name: str, person: Person
     ) -> tuple[Measurements, PersonRecord]:
-        measurements = measure(person.arrays["vertices_tpose"], self.faces)
-        record = describe_person(file, number, name, person, measurements)
+        measurements = measure(person.arrays["vertices_tpose"], self.anatomy)
+        record = describe_person(photo.path.name, number, name, person, measurements)
         if self.meshes is not None:
             self.meshes.write(self.output / name, person.arrays)
         for kind, picture in person.pictures.items():
             write_image(self.output / f"{name}_{kind}.png", picture)
-        save_person(self.output / f"{name}.npz", person, record, self.source)
+        known = self._add_margins(person, photo.shape)
+        save_person(self.output / f"{name}.npz", known, record, self.source)
         return measurements, record
+
+    def _write_shape(self, person: Person, shape: SharedShape) -> None:
+        """Writes what is known of a person from all photos, the same after each of them."""
+        rest = person.arrays["vertices_tpose"]
+        margins = self.choose_margins(person, shape)
+        named = {} if margins is None else _name_margins(margins)
+        scaled = {name: person.arrays[name] for name in SCALED if name in person.arrays}
+        arrays = {
+            "betas": shape.betas,
+            "betas_covariance": shape.covariance,
+            "photos": np.array(shape.photos),
+            "photo_weights": shape.weights,
+            "vertices_tpose": rest,
+            "measurements": np.array(measure(rest, self.anatomy)),
+            "measurement_names": np.array(Measurements._fields),
+            **scaled,
+            **named,
+        }
+        write_npz(self.output / f"{shape.person}.npz", arrays, compress=False)
+
+    def choose_margins(self, person: Person, shape: SharedShape | None) -> MeasurementErrors | None:
+        """The errors that a person's measurements are known to have, None where they are not."""
+        photos = 1 if shape is None else len(shape.photos)
+        return self.known_errors.choose(photos, with_height="scaled_by" in person.arrays)
+
+    def _add_margins(self, person: Person, shape: SharedShape | None) -> Person:
+        margins = self.choose_margins(person, shape)
+        if margins is None:
+            return person
+        return replace(person, arrays={**person.arrays, **_name_margins(margins)})
+
+
+def _name_margins(margins: MeasurementErrors) -> dict[str, np.ndarray]:
+    """Arrays of npz files: mean absolute errors, and what nine of ten people are below."""
+    return {f"measurement_errors_{name}": each for name, each in margins._asdict().items()}
 
 
 class Report:
@@ -185,12 +230,25 @@ class Report:
         people = zip(result.measurements, result.silhouette_ious, strict=True)
         for number, (measurements, iou) in enumerate(people, start=1):
             who = f"{escape_controls(result.name)}{f', person {number}' if self._numbered else ''}"
-            lines.append(f"{who}: {measurements}, silhouette IoU {iou:.2f}")
+            words = measurements.describe(result.margins.named() if result.margins else {})
+            lines.append(f"{who}: {words}, silhouette IoU {iou:.2f}")
+        if result.shape is not None:
+            lines += self._describe_shape(result)
         self._ious += result.silhouette_ious
         if result.errors is not None:
             self._errors.append(result.errors)
             lines.insert(1, f"    against the truth: {_format_errors(result.errors)}")
         return "\n".join(lines)
+
+    def _describe_shape(self, result: PhotoResult) -> list[str]:
+        """The lines about a person, after the last of their photos."""
+        shape = result.shape
+        if result.name != shape.photos[-1]:
+            return []
+        words = result.measurements[0].describe(result.margins.named() if result.margins else {})
+        lines = [f"{escape_controls(shape.person)}, {len(shape.photos)} photos: {words}"]
+        lines += [f"    {escape_controls(name)} disagrees with the others" for name in shape.odd]
+        return lines
 
     def summary(self, output: Path) -> str:
         """The last lines: counts, means, the skipped photos by name, where the results are."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from data.truth import Truth, read_truth, truth_path
+from metrics.anatomy import Anatomy
 from metrics.comparison import compare_people, measure_people
 from metrics.measurements import Measurements
 from models.body_model import BodyModel
@@ -35,14 +36,13 @@ class TruthComparer:
     """Compares predictions with true parameters, on the CPU and one person at a time.
 
     Args:
-        faces: (F, 3) of the body that predicts.
-        face_parts: (F,) its labels.
+        body: that predicts.
         size: side S of the crop in which silhouettes are compared, pixels.
     """
 
-    def __init__(self, faces: Tensor, face_parts: Tensor, size: int) -> None:
-        self._faces = faces.cpu()
-        self._rasteriser = Rasteriser(self._faces, face_parts.cpu(), image_size=size)
+    def __init__(self, body: BodyModel, size: int) -> None:
+        self._faces, self._anatomy = body.faces.cpu(), Anatomy.of(body)
+        self._rasteriser = Rasteriser(self._faces, body.face_parts.cpu(), image_size=size)
         self._size = size
         self._bodies: dict[tuple[str, str], BodyModel] = {}
 
@@ -100,7 +100,7 @@ class TruthComparer:
         crop_k = crop_intrinsics(person["cam_k"], crops, self._size)
         return {
             **{name: person[name] for name in ("vertices", "vertices_tpose", "joints3d")},
-            "measurements": measure_people(person["vertices_tpose"], self._faces),
+            "measurements": measure_people(person["vertices_tpose"], self._anatomy),
             "silhouettes": self._rasteriser.part_segmentation(vertices_cam, crop_k) > 0,
         }
 

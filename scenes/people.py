@@ -8,6 +8,7 @@ import torch
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from metrics.anatomy import Anatomy
 from metrics.measurements import measure
 from models.body_model import BodyModel
 from utils.joints import SMPL_JOINTS
@@ -69,11 +70,11 @@ class Person:
 
 def fit_betas(person: Person, body: BodyModel) -> np.ndarray:
     """The likeliest shape of the person's height, weight and waist, (10,) float32."""
-    faces = body.faces.numpy()
+    anatomy = Anatomy.of(body)
 
     def misses(betas: np.ndarray) -> np.ndarray:
         vertices = body.tpose(torch.from_numpy(betas.astype(np.float32))[None])[0].numpy()
-        found = measure(vertices, faces)
+        found = measure(vertices, anatomy)
         wishes = [
             (found.height_m - person.height) / HEIGHT_TOLERANCE,
             (found.weight_kg - person.weight) / WEIGHT_TOLERANCE,

@@ -17,6 +17,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
 from data.truth import Truth, truth_path, write_truth
+from metrics.anatomy import Anatomy
 from metrics.measurements import Measurements, measure
 from models.body_model import BodyModel, BodyOutput
 from renderers.rasteriser import Rasteriser
@@ -361,7 +362,7 @@ def write_photo(path: Path, picture: np.ndarray, figure: Figure, body: BodyModel
     Returns:
         The measurements of the T-posed body.
     """
-    measurements = measure(figure.rest, body.faces.numpy())
+    measurements = measure(figure.rest, Anatomy.of(body))
     pose = rotmat_to_axis_angle(figure.pose_rotmats).flatten()
     cam_t, cam_k = (
         torch.from_numpy(each.astype(np.float32)) for each in (figure.cam_t, figure.camera.cam_k)

@@ -80,8 +80,7 @@ def draw_scene(
         InputError: the body can stand in none of the poses.
     """
     if shape is None:
-        mean = read_mean_parameters("open").betas.numpy()
-        shape = Shape((mean + betas_std * generator.normal(size=mean.shape)).astype(np.float32))
+        shape = Shape(draw_betas(betas_std, generator))
     level, stance = _draw_pose(shape, poses, generator)
     figure = place_figure(*shape, level, generator, picture)
     name, place = _draw_place(figure, generator)
@@ -89,6 +88,12 @@ def draw_scene(
         "", "neutral", 0, 0, 0, {}, 0, _draw_clothes(generator), name, stance in STANCES_ON_STOOLS
     )
     return Scene(person, place, figure)
+
+
+def draw_betas(betas_std: float, generator: np.random.Generator) -> np.ndarray:
+    """Betas (10,) around the mean shape: the first that is drawn of a person."""
+    mean = read_mean_parameters("open").betas.numpy()
+    return (mean + betas_std * generator.normal(size=mean.shape)).astype(np.float32)
 
 
 def _draw_pose(

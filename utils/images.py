@@ -63,6 +63,11 @@ def find_images(path: Path) -> list[Path]:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
+def has_images(folder: Path) -> bool:
+    """Whether there is an image file directly in a folder."""
+    return any(child.suffix.lower() in IMAGE_SUFFIXES for child in folder.iterdir())
+
+
 def _images_at(path: Path) -> list[Path]:
     known = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
     if path.is_file():

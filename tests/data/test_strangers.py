@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from data.strangers import read_strangers
+from metrics.anatomy import Anatomy
 from metrics.measurements import measure
 from utils.errors import InputError
 from utils.files import write_npz
@@ -32,7 +33,7 @@ def test_they_are_adults_whom_ten_betas_miss_by_millimetres(strangers, body_mode
     told, own = (body_model(betas, still, each).vertices_tpose for each in (None, offsets))
     assert torch.equal(own, told + offsets)
     assert 3e-3 < offsets.norm(dim=2).mean() < 9e-3  # metres
-    found = [measure(each, body_model.faces.numpy()) for each in own.numpy()]
+    found = [measure(each, Anatomy.of(body_model)) for each in own.numpy()]
     bmis = np.array([each.weight_kg / each.height_m**2 for each in found])
     assert bmis.min() < 20
     assert bmis.max() > 38

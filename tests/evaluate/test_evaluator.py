@@ -11,6 +11,7 @@ from data.frames import Frame
 from evaluate.evaluator import Evaluator, Prediction
 from evaluate.sources import PhotoSource, evaluate_mean
 from evaluate.true_people import TrueBodies, TrueView
+from metrics.anatomy import Anatomy
 from metrics.measurements import measure
 from models.body_model import BodyModel
 from models.checkpoints import Predictor
@@ -132,7 +133,7 @@ def test_another_shape(body_model):
     scale = np.linalg.norm(centred[0]) / np.linalg.norm(centred[1])
     expected = 1000 * np.linalg.norm(scale * centred[1] - centred[0], axis=1).mean()
     assert values["pve_t_sc"] == pytest.approx(expected, rel=1e-3)
-    true, pred = (measure(each, body_model.faces.numpy()) for each in rest)
+    true, pred = (measure(each, Anatomy.of(body_model)) for each in rest)
     assert values["height_error"] == pytest.approx(100 * abs(pred.height_m - true.height_m))
     assert values["waist_error"] == pytest.approx(100 * abs(pred.waist_m - true.waist_m))
 
@@ -194,9 +195,9 @@ def test_each_person_gets_the_body_of_their_gender():
 def test_true_bodies_are_measured_once(body_model, monkeypatch):
     measured = []
 
-    def counted(vertices, faces):
+    def counted(vertices, anatomy):
         measured.append(vertices)
-        return measure(vertices, faces)
+        return measure(vertices, anatomy)
 
     monkeypatch.setattr("metrics.comparison.measure", counted)
     truth = TrueBodies({"neutral": body_model}, CPU)
@@ -206,7 +207,7 @@ def test_true_bodies_are_measured_once(body_model, monkeypatch):
     assert torch.equal(first, again.flip(0))
     assert len(measured) == 3
     for row, vertices in enumerate(measured):
-        assert first[row].tolist() == list(measure(vertices, body_model.faces.numpy()))
+        assert first[row].tolist() == list(measure(vertices, Anatomy.of(body_model)))
 
 
 def test_only_joints_are_compared_between_meshes(body_model, licensed_set, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from metrics.anatomy import Anatomy
 from models.body_model import BodyModel
 from models.checkpoints import Predictor
 from predict.detectors.interface import Detection
@@ -71,13 +72,16 @@ def photos(tmp_path) -> list[Photo]:
 def _folder(predictor: Predictor, output: Path, **changes) -> FolderPredictor:
     output.mkdir(exist_ok=True)
     body = predictor.body_model
-    faces = body.faces.numpy()
-    comparer = TruthComparer(body.faces, body.face_parts, SIZE)
+    anatomy, comparer = Anatomy.of(body), TruthComparer(body, SIZE)
     settings = {
         "detector": _Detector(),
         "body_predictor": BodyPredictor(predictor, torch.device("cpu"), batch_size=3),
         "writer": ResultWriter(
-            output, faces, MeshWriter(("obj",), faces), changes.get("everyone", True), comparer
+            output,
+            anatomy,
+            MeshWriter(("obj",), anatomy.faces),
+            changes.get("everyone", True),
+            comparer,
         ),
         "everyone": True,
         "pictures": STANDARD_PICTURES,

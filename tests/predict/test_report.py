@@ -8,7 +8,7 @@ from utils.errors import Skipped
 
 
 def _photo(name: str, *ious: float, errors: dict[str, float] | None = None) -> PhotoResult:
-    sizes = Measurements(1.801, 80.4, 0.9, 1.0, 0.951)
+    sizes = Measurements(1.801, 80.4, 0.9, 1.0, 0.951, *[0.0] * (len(Measurements._fields) - 5))
     return PhotoResult(name, [sizes] * len(ious), list(ious), errors)
 
 

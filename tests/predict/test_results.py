@@ -107,7 +107,7 @@ def test_a_photo_is_done_when_all_its_files_are(tmp_path, monkeypatch):
     photo = Photo(tmp_path / "a.png", "a", None, (person, person), {"people": picture["overlay"]})
     monkeypatch.setattr(predict.results, "measure", lambda *_: Measurements(1.8, 80, 0.9, 1, 1))
     comparer = SimpleNamespace(errors_beside=lambda *_: None)
-    writer = ResultWriter(tmp_path, np.array([[0, 1, 2]]), None, True, comparer)
+    writer = ResultWriter(tmp_path, None, None, True, comparer)
     write, written = utils.files.write_whole, []
 
     def check_and_write(path, content):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from data.truth import read_truth
+from metrics.anatomy import Anatomy
 from metrics.measurements import Measurements, measure
 from models.body_model import BodyModel
 from models.decoder import BodyParameters, decode_in_photos
@@ -31,7 +32,7 @@ def _compare(body, truth, turn=None, scale=0.93):
     parameters = _prediction(truth, turn, scale)
     # 42 m away, 5000 px focal: 5000 / 42 px a metre, which is s * side / 2 at side 256.
     bodies = decode_in_photos(parameters, body, torch.tensor([[128.0, 128, 256]]))
-    comparer = TruthComparer(body.faces, body.face_parts, 64)
+    comparer = TruthComparer(body, 64)
     return comparer.pair_with(bodies.person(0), truth)
 
 
@@ -65,10 +66,10 @@ def test_errors_are_those_of_evaluating(tmp_path, body):
     bodies = decode_in_photos(
         _prediction(larger, torch.eye(3), 0.93), body, torch.tensor([[128.0, 128, 256]])
     )
-    comparer = TruthComparer(body.faces, body.face_parts, 64)
+    comparer = TruthComparer(body, 64)
     errors = comparer.errors_beside(tmp_path / "a.jpg", bodies.person(0))
     rest = [body.tpose(each.betas[None])[0].numpy() for each in (larger, truth)]
-    pred, true = (measure(each, body.faces.numpy()) for each in rest)
+    pred, true = (measure(each, Anatomy.of(body)) for each in rest)
     assert abs(pred.weight_kg - true.weight_kg) > 1
     assert errors["weight error (kg)"] == pytest.approx(abs(pred.weight_kg - true.weight_kg))
     assert errors["height error (cm)"] == pytest.approx(100 * abs(pred.height_m - true.height_m))

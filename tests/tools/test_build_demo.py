@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from data.truth import read_truth, truth_path
+from metrics.anatomy import Anatomy
 from metrics.measurements import measure
 from models.body_model import BodyModel
 from predict.detectors.mediapipe_pose import MediaPipeDetector
@@ -62,7 +63,7 @@ def test_bodies_have_the_sizes_that_were_asked_for():
     for person in PEOPLE:
         truth = read_truth(truth_path(DEMO / f"{person.name}.jpg"))
         body = BodyModel.load("open", person.gender)
-        found = measure(body.tpose(truth.betas[None])[0].numpy(), body.faces.numpy())
+        found = measure(body.tpose(truth.betas[None])[0].numpy(), Anatomy.of(body))
         assert found.height_m == pytest.approx(person.height, abs=0.02)
         assert found.weight_kg == pytest.approx(person.weight, abs=3)
         assert truth.betas.abs().max() < 4  # within what training draws

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metrics.anatomy import Anatomy
 from metrics.measurements import measure
 from models.body_model import BodyModel
 from tools.open_body.build_open_body import Options as BodyOptions
@@ -123,8 +124,8 @@ def build(options: Options) -> None:
             "body_hash": body.identity["hash"],
         },
     )
-    faces = body.faces.numpy()
-    sizes = np.array([measure(each, faces)[:2] for each in vertices])
+    anatomy = Anatomy.of(body)
+    sizes = np.array([measure(each, anatomy)[:2] for each in vertices])
     bmis = sizes[:, 1] / sizes[:, 0] ** 2
     print(f"{len(betas)} people, {sizes[:, 0].min():.2f} to {sizes[:, 0].max():.2f} m")
     print(f"BMI {bmis.min():.1f} to {bmis.max():.1f}, median {np.median(bmis):.1f}")

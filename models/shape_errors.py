@@ -1,0 +1,161 @@
+"""How a network's betas err, and the shape of one person from several photos of them.
+
+A network that is trained on squared errors gives the mean of the posterior: each estimate is drawn
+towards the prior already, and a plain mean of many stays there. So its estimates are taken for
+measurements of the true betas b,
+
+    estimate in photo j = gain b + offset + shared error of the person + error of the photo j,
+
+both errors Gaussian, the gain, the offset and both covariances found by moments on people whose
+betas are known. The posterior of b then counts the prior once, whatever the number of photos.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from utils.errors import InputError
+from utils.files import write_npz
+from utils.readers import read_npz
+
+FREEDOM = 5.0  # degrees of freedom of the t distribution of a photo's error: it has heavy tails
+ROUNDS = 20  # of reweighting, which moves by less than 1e-3 after them
+ODD_WEIGHT = 0.5  # below this share of the usual weight a photo disagrees with the others
+HASH = "checkpoint_hash"
+PURPOSE = "python -m evaluate.shape_errors --checkpoint"
+
+
+class ShapeErrors(NamedTuple):
+    """How betas are estimated, and what people look like before anything is seen; float64."""
+
+    gain: np.ndarray  # (10, 10)
+    offset: np.ndarray  # (10,)
+    shared: np.ndarray  # (10, 10) covariance of what all photos of a person have in common
+    single: np.ndarray  # (10, 10) covariance of what each photo adds
+    prior_mean: np.ndarray  # (10,)
+    prior: np.ndarray  # (10, 10) covariance
+
+
+class CombinedShape(NamedTuple):
+    """The shape of one person."""
+
+    betas: np.ndarray  # (10,) the mean of the posterior
+    covariance: np.ndarray  # (10, 10) of the posterior
+    weights: np.ndarray  # (N,) of the photos, 1 for one that errs no more than usual
+
+
+def fit_shape_errors(estimates: np.ndarray, betas: np.ndarray) -> ShapeErrors:
+    """Finds how a network errs, by moments.
+
+    Args:
+        estimates: (P, K, 10) of P people in K photos each, K at least 2.
+        betas: (P, 10) the true ones, drawn from the prior.
+    """
+    people, photos, dims = estimates.shape
+    means = estimates.mean(axis=1)  # (P, 10)
+    inputs = np.concatenate([betas, np.ones((people, 1))], axis=1)
+    solution = np.linalg.lstsq(inputs, means, rcond=None)[0]  # (11, 10)
+    within = (estimates - means[:, None]).reshape(-1, dims)
+    single = within.T @ within / (people * (photos - 1))
+    rest = means - inputs @ solution
+    between = rest.T @ rest / (people - dims - 1)
+    shared = _keep_positive(between - single / photos)
+    away = betas - betas.mean(axis=0)
+    prior = away.T @ away / (people - 1)
+    return ShapeErrors(solution[:-1].T, solution[-1], shared, single, betas.mean(axis=0), prior)
+
+
+def _keep_positive(matrix: np.ndarray) -> np.ndarray:
+    """The nearest covariance to a difference of two, which may have negative variances."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * values.clip(min=0)) @ vectors.T
+
+
+def combine_shapes(estimates: np.ndarray, errors: ShapeErrors) -> CombinedShape:
+    """The shape of one person from N photos, in closed form but for the weights.
+
+    Photos that disagree with the others weigh less: their errors are taken for draws of a t
+    distribution, whose weights are found by turns with the photos' mean. Of two photos nobody can
+    say which one is wrong: they weigh alike.
+
+    Args:
+        estimates: (N, 10) betas of the same person.
+        errors: of the network.
+    """
+    precision = np.linalg.inv(errors.single)
+    weights = np.ones(len(estimates))
+    for _ in range(ROUNDS if len(estimates) > 2 else 0):
+        weights = _weigh(estimates, weights, precision)
+    total = weights.sum()
+    mean = weights @ estimates / total
+    spread = errors.shared + errors.single / total
+    onto = np.linalg.solve(spread, errors.gain)  # spread^-1 gain
+    known = np.linalg.inv(errors.prior)
+    covariance = np.linalg.inv(known + errors.gain.T @ onto)
+    evidence = onto.T @ (mean - errors.offset) + known @ errors.prior_mean
+    return CombinedShape(covariance @ evidence, covariance, weights)
+
+
+def _weigh(estimates: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Weights (N,) of estimates by how far each is from the mean of the others."""
+    total = weights.sum()
+    others = (weights @ estimates - weights[:, None] * estimates) / (total - weights)[:, None]
+    away = estimates - others
+    # The others' mean errs too: by single / (their weight).
+    squared = np.einsum("ni,ij,nj->n", away, precision, away) / (1 + 1 / (total - weights))
+    dims = estimates.shape[1]
+    return ((FREEDOM + dims) / (FREEDOM + squared)).clip(max=1)
+
+
+def find_odd(shape: CombinedShape) -> np.ndarray:
+    """Numbers of the photos that disagree with the others."""
+    return np.flatnonzero(shape.weights < ODD_WEIGHT)
+
+
+def shape_errors_path(checkpoint: Path) -> Path:
+    """Where the errors of a checkpoint's shapes lie: beside it."""
+    return checkpoint.with_name(f"{checkpoint.stem}_shape_errors.npz")
+
+
+def write_shape_errors(path: Path, by_source: dict[str, ShapeErrors], checkpoint_hash: str) -> None:
+    """Writes what was measured, by what people were seen through."""
+    arrays = {
+        f"{source}_{name}": values
+        for source, errors in by_source.items()
+        for name, values in errors._asdict().items()
+    }
+    write_npz(path, {**arrays, HASH: np.array(checkpoint_hash)})
+
+
+def read_shape_errors(checkpoint: Path, checkpoint_hash: str, source: str) -> ShapeErrors:
+    """Reads how a checkpoint's shapes err.
+
+    Args:
+        checkpoint: the checkpoint's file.
+        checkpoint_hash: of that file, see `utils.files.hash_file`.
+        source: that people are seen through, "perfect" or "detector".
+
+    Raises:
+        InputError: nothing was measured for this checkpoint.
+    """
+    path = shape_errors_path(checkpoint)
+    if not path.is_file():
+        raise InputError(
+            f"{path} is missing, which says how the shapes of {checkpoint.name} err; make it with "
+            f"{PURPOSE} {checkpoint}"
+        )
+    names = {name: f"{source}_{name}" for name in ShapeErrors._fields}
+    found = read_npz(path, [*names.values(), HASH])
+    if str(found[HASH]) != checkpoint_hash:
+        raise InputError(
+            f"{path} was measured for another version of {checkpoint.name} ({found[HASH]}, this "
+            f"is {checkpoint_hash}); make it again with {PURPOSE} {checkpoint}"
+        )
+    errors = ShapeErrors(*(found[key].astype(np.float64) for key in names.values()))
+    dims = len(errors.offset) if errors.offset.ndim == 1 else -1
+    for name, values in errors._asdict().items():
+        expected = (dims,) if name in ("offset", "prior_mean") else (dims, dims)
+        if values.shape != expected or not np.isfinite(values).all():
+            raise InputError(f"{path}: {names[name]} is no finite array {expected}; {PURPOSE} ...")
+    return errors

@@ -1,0 +1,99 @@
+"""Known heights: a predicted person is scaled to theirs, which one photo cannot tell."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from predict.people import Person, Photo
+from utils.errors import InputError
+
+COLUMNS = ("file", "height_m")
+RANGE = (0.4, 2.8)  # metres, of people
+SCALED = ("height_given_m", "scaled_by")  # arrays of a person who was scaled
+_LENGTHS = ("vertices", "vertices_tpose", "joints3d", "cam_t")  # of a person's arrays, metres
+_MAX_BYTES = 10_000_000
+
+
+def read_heights(given: str, names: Sequence[str]) -> dict[str, float]:
+    """Heights in metres by the photos' file names, or by people's names.
+
+    Args:
+        given: a number of metres, which is everybody's height, or a CSV file with the columns file
+            and height_m; who is not in it is not scaled.
+        names: of the photos that will be predicted, or of the people of `--same-person`.
+
+    Raises:
+        InputError: it is neither, a height is no person's, or a row names no photo.
+    """
+    try:
+        height = float(given)
+    except ValueError:
+        return _read_table(Path(given), names)
+    return dict.fromkeys(names, _check_height(height, "--height"))
+
+
+def _read_table(path: Path, names: Sequence[str]) -> dict[str, float]:
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_MAX_BYTES).decode("utf-8-sig").splitlines()
+        rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"--height {path} is no number of metres, and no CSV file that can be read: {reason}"
+        ) from error
+    heights = {}
+    for number, row in enumerate(rows, start=2):
+        if not all(row.get(name) for name in COLUMNS):
+            raise InputError(f"{path}, line {number}: expected the columns {', '.join(COLUMNS)}")
+        name, value = (row[column].strip() for column in COLUMNS)
+        if name not in names:
+            raise InputError(f"{path}, line {number}: {name} is not among what is predicted")
+        try:
+            heights[name] = _check_height(float(value), f"{path}, line {number}")
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: {value} is no number of metres") from error
+    return heights
+
+
+def _check_height(height: float, place: str) -> float:
+    if not RANGE[0] <= height <= RANGE[1]:
+        raise InputError(f"{place}: {height} m is no person's height; expected metres, as in 1.78")
+    return height
+
+
+def scale_photo(photo: Photo, heights: dict[str, float]) -> Photo:
+    """The same photo with its people scaled to their height, where it is known."""
+    height = heights.get(photo.person or photo.path.name)
+    if height is None:
+        return photo
+    return replace(photo, people=tuple(scale_person(person, height) for person in photo.people))
+
+
+def scale_person(person: Person, height: float) -> Person:
+    """A predicted person scaled to their height, further from the camera by the same factor.
+
+    Where they are seen in the photo does not change. Betas stay as they were predicted, so
+    `scaled_by` is what the body of these betas is scaled by.
+
+    Args:
+        person: predicted.
+        height: metres.
+    """
+    arrays = person.arrays
+    scale = np.float32(height / np.ptp(arrays["vertices_tpose"][:, 1]))
+    return replace(
+        person,
+        arrays={
+            **arrays,
+            **{name: scale * arrays[name] for name in _LENGTHS},
+            # Weak-perspective cameras: u = s (x + t), and pixel = s x + offset.
+            "cam_wp": arrays["cam_wp"] * np.array([1 / scale, scale, scale], dtype=np.float32),
+            "cam_photo": arrays["cam_photo"] * np.array([1 / scale, 1, 1], dtype=np.float32),
+            "height_given_m": np.float32(height),
+            "scaled_by": scale,
+        },
+    )
