@@ -9,12 +9,12 @@ import numpy as np
 
 from predict.people import Person, Photo
 from utils.errors import InputError
+from utils.readers import open_file, reading
 
 COLUMNS = ("file", "height_m")
 RANGE = (0.4, 2.8)  # metres, of people
 SCALED = ("height_given_m", "scaled_by")  # arrays of a person who was scaled
 _LENGTHS = ("vertices", "vertices_tpose", "joints3d", "cam_t")  # of a person's arrays, metres
-_MAX_BYTES = 10_000_000
 
 
 def read_heights(given: str, names: Sequence[str]) -> dict[str, float]:
@@ -36,15 +36,11 @@ def read_heights(given: str, names: Sequence[str]) -> dict[str, float]:
 
 
 def _read_table(path: Path, names: Sequence[str]) -> dict[str, float]:
-    try:
-        with path.open("rb") as file:
-            lines = file.read(_MAX_BYTES).decode("utf-8-sig").splitlines()
-        rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"--height {path} is no number of metres, and no CSV file that can be read: {reason}"
-        ) from error
+    if not path.exists():
+        raise InputError(f"--height {path} is no number of metres, and no file either")
+    advice = f"expected the columns {', '.join(COLUMNS)}"
+    with reading(path, "CSV file", advice), open_file(path) as file:
+        rows = list(csv.DictReader(file.read().decode("utf-8-sig").splitlines()))
     heights = {}
     for number, row in enumerate(rows, start=2):
         if not all(row.get(name) for name in COLUMNS):
@@ -53,9 +49,10 @@ def _read_table(path: Path, names: Sequence[str]) -> dict[str, float]:
         if name not in names:
             raise InputError(f"{path}, line {number}: {name} is not among what is predicted")
         try:
-            heights[name] = _check_height(float(value), f"{path}, line {number}")
+            height = float(value)
         except ValueError as error:
             raise InputError(f"{path}, line {number}: {value} is no number of metres") from error
+        heights[name] = _check_height(height, f"{path}, line {number}")
     return heights
 
 

@@ -17,12 +17,20 @@ from data.frames import read_mask
 from data.pose_dataset import load_poses
 from data.truth import read_truth
 from evaluate.open_benchmark import BenchmarkOptions, make_manifest, read_manifest, write_manifest
+from metrics.measurement_errors import (
+    MeasurementErrors,
+    read_measurement_errors,
+    write_measurement_errors,
+)
+from metrics.measurements import Measurements
 from models.body_model import BodyModel
 from models.checkpoints import load_regressor, read_checkpoint
 from models.landmarks import _read_npy
+from models.shape_errors import ShapeErrors, read_shape_errors, write_shape_errors
 from models.smpl_files import read_smpl_file
 from predict.detectors.detectron_weights import WeightsFile, read_weights
 from predict.detectors.keypoint_files import read_coco_table, read_keypoints
+from predict.heights import read_heights
 from predict.people import Photo
 from predict.records import describe_person, read_record, save_person
 from predict.tables import ResultTables, read_rows
@@ -233,7 +241,19 @@ def _clip(folder: Path) -> Sample:
 
 def _texts(folder: Path) -> list[Sample]:
     write_manifest(folder, make_manifest(BenchmarkOptions()))
+    ones = np.ones(len(Measurements._fields))
+    errors = {("mediapipe", 1, False): MeasurementErrors(ones, ones)}
+    write_measurement_errors(folder / "a_measurement_errors.json", errors, "12")
+    eye = np.eye(10)
+    shapes = ShapeErrors(eye, eye[0], eye, eye, eye[0], eye)
+    write_shape_errors(folder / "a_shape_errors.npz", {"detector": shapes}, "12")
     return [
+        Sample("heights.csv", b"file,height_m\na.png,1.78\nb.png,1.65\n",
+               lambda path: read_heights(str(path), ["a.png", "b.png"])),
+        Sample("a_measurement_errors.json", (folder / "a_measurement_errors.json").read_bytes(),
+               lambda path: read_measurement_errors(path.with_name("a.tar"), "12")),
+        Sample("a_shape_errors.npz", (folder / "a_shape_errors.npz").read_bytes(),
+               lambda path: read_shape_errors(path.with_name("a.tar"), "12", "detector")),
         Sample("a.bvh", _BVH.encode(), lambda path: read_bvh(path, 10)),
         Sample("manifest.json", (folder / "manifest.json").read_bytes(),
                lambda path: read_manifest(path.parent)),

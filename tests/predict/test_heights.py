@@ -50,7 +50,7 @@ def test_heights_are_read(tmp_path):
     [
         ("178", "no person's height"),
         ("nan", "no person's height"),
-        ("tall", "no number of metres"),
+        ("tall", "no number of metres, and no file"),
         ("file,height_m\nc.png,1.7\n", "line 2: c.png is not among"),
         ("file,height_m\na.png,big\n", "line 2: big is no number"),
         ("file,height_m\na.png,17\n", "line 2: 17.0 m is no person's height"),
