@@ -47,10 +47,10 @@ from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
 if TYPE_CHECKING:
     from metrics.measurement_errors import KnownErrors
     from predict.folder import FolderPredictor
-    from predict.loading import SystemOptions
-    from predict.people import BodyPredictor, Photo
+    from predict.known_people import ShapeEstimator
+    from predict.loading import System, SystemOptions
+    from predict.people import Photo
     from predict.pictures import PictureKind
-    from predict.same_person import ShapeSharer
 
 ALL_DONE, NONE_DONE, SOME_SKIPPED = 0, 1, 3
 
@@ -63,7 +63,7 @@ class PredictOptions:
     output: Path = OUTPUT  # folder for the results, made if need be
     checkpoint: Path = DEFAULT_CHECKPOINT  # weights of the regressor
     body: Literal["open", "smpl"] | None = None  # body model; None: the checkpoint's
-    # of the body; None: the checkpoint's
+    # of the people, where it is known; None: the checkpoint's
     gender: Literal["neutral", "male", "female"] | None = None
     rounds: int | None = None  # of feedback, where the network has any; None: what validated best
     refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
@@ -205,6 +205,7 @@ def load(options: PredictOptions, device_name: str, heights: dict[str, float]) -
     from predict.loading import load_system
     from predict.meshes import MeshWriter
     from predict.results import ResultWriter
+    from predict.same_person import ShapeSharer
     from predict.truth_errors import TruthComparer
     from utils.devices import choose_device
 
@@ -222,9 +223,10 @@ def load(options: PredictOptions, device_name: str, heights: dict[str, float]) -
         source=system.source,
         known_errors=load_known_errors(options, system.source.checkpoint_hash),
     )
+    estimator = build_estimator(options, system, heights)
     sharer = None
     if options.same_person:
-        sharer = build_sharer(options, system.body_predictor, system.source.checkpoint_hash)
+        sharer, estimator = ShapeSharer(estimator, keep_image=options.visuals), None
     return FolderPredictor(
         system.detector,
         system.body_predictor,
@@ -234,6 +236,7 @@ def load(options: PredictOptions, device_name: str, heights: dict[str, float]) -
         options.renderer,
         heights,
         sharer,
+        estimator,
     )
 
 
@@ -302,15 +305,29 @@ def predict_clip(options: PredictOptions) -> int:
     return ALL_DONE
 
 
-def build_sharer(
-    options: PredictOptions, body_predictor: "BodyPredictor", checkpoint_hash: str
-) -> "ShapeSharer":
-    """What gives a person's photos one shape; InputError where the network's errors are unknown."""
-    from models.shape_errors import read_shape_errors
-    from predict.same_person import ShapeSharer
+def build_estimator(
+    options: PredictOptions, system: "System", heights: dict[str, float]
+) -> "ShapeEstimator | None":
+    """What shapes people by what is known of them, if anything is.
 
-    errors = read_shape_errors(options.checkpoint, checkpoint_hash, "detector")
-    return ShapeSharer(body_predictor, errors, keep_image=options.visuals)
+    Where it was not measured how the network errs, a height that is known scales people alone.
+
+    Raises:
+        InputError: it was not measured, and a gender or several photos cannot do without.
+    """
+    from models.body_model import BodyModel
+    from models.shape_errors import know_gender, read_shape_errors, shape_errors_path
+    from predict.known_people import ShapeEstimator
+
+    gender, checkpoint = system.predictor.known_gender, options.checkpoint
+    needed = options.same_person or gender is not None
+    if not needed and not (heights and shape_errors_path(checkpoint).is_file()):
+        return None
+    errors = read_shape_errors(checkpoint, system.source.checkpoint_hash, "detector")
+    if gender is not None:
+        neutral = system.predictor.body_model
+        errors = know_gender(errors, neutral, BodyModel.load(neutral.identity["name"], gender))
+    return ShapeEstimator(system.body_predictor, errors, gender, heights)
 
 
 def load_known_errors(options: PredictOptions, checkpoint_hash: str) -> "KnownErrors":

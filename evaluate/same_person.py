@@ -9,6 +9,7 @@ the plain mean of the betas. Prints PVE-T-SC and the errors of girths, and draws
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from metrics.anatomy import Anatomy
 from metrics.comparison import measure_people, size_errors
 from metrics.metrics import Metrics
 from models.checkpoints import Predictor, load_predictor
-from models.shape_errors import combine_shapes, read_shape_errors
+from models.shape_errors import CombinedShape, combine_shapes, read_shape_errors
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 from utils.files import hash_file
@@ -51,6 +52,7 @@ def measure_same_person(options: SamePersonOptions) -> None:
         estimates = _estimate(predictor, betas, source, options.seed)
         means = {photos: estimates[:, :photos].mean(dim=1) for photos in COUNTS}
         combined = combine_estimates(options.checkpoint, estimates, source)
+        combined = {photos: stack_betas(shapes) for photos, shapes in combined.items()}
         for label, shapes in (("plain mean", means), ("combined", combined)):
             rows[f"{source}, {label}"] = {
                 photos: _compare_shapes(predictor, shapes[photos], betas) for photos in COUNTS
@@ -62,8 +64,8 @@ def measure_same_person(options: SamePersonOptions) -> None:
 
 def combine_people(
     checkpoint: Path, predictor: Predictor, betas: Tensor, source: str, seed: int
-) -> dict[int, Tensor]:
-    """Shapes (P, 10) of people from their first photos, by the number of photos in `COUNTS`.
+) -> dict[int, list[CombinedShape]]:
+    """Shapes of people from their first photos, by the number of photos in `COUNTS`.
 
     Args:
         checkpoint: the predictor's file, beside which the errors of its shapes lie.
@@ -80,16 +82,20 @@ def _estimate(predictor: Predictor, betas: Tensor, source: str, seed: int) -> Te
     return estimate_shapes(predictor, betas, poses, max(COUNTS), source, seed)
 
 
-def combine_estimates(checkpoint: Path, estimates: Tensor, source: str) -> dict[int, Tensor]:
+def combine_estimates(
+    checkpoint: Path, estimates: Tensor, source: str
+) -> dict[int, list[CombinedShape]]:
     """The same of what the network estimated, (P, K, 10)."""
     errors = read_shape_errors(checkpoint, hash_file(checkpoint), source)
     (arrays,) = as_arrays(estimates)
     return {
-        photos: torch.from_numpy(
-            np.stack([combine_shapes(person[:photos], errors).betas for person in arrays])
-        ).float()
-        for photos in COUNTS
+        photos: [combine_shapes(person[:photos], errors) for person in arrays] for photos in COUNTS
     }
+
+
+def stack_betas(shapes: Sequence[CombinedShape]) -> Tensor:
+    """(P, 10) betas of people, float32."""
+    return torch.from_numpy(np.stack([shape.betas for shape in shapes])).float()
 
 
 def _compare_shapes(predictor: Predictor, pred: Tensor, true: Tensor) -> dict[str, float]:

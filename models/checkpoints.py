@@ -29,6 +29,7 @@ class Predictor(NamedTuple):
     body_model: BodyModel
     image_size: int  # side of the crop, pixels
     epoch: int
+    known_gender: str | None = None  # of the people, where the body is the neutral one
 
     def body_on_cpu(self) -> BodyModel:
         """The body model, or a copy of it where it is elsewhere."""
@@ -164,7 +165,9 @@ def load_predictor(
         device: where the network and the body go.
         body: name of the body to use; None takes the one that the checkpoint was trained for, and
             SMPL with a published checkpoint, which does not say.
-        gender: of that body; None takes the checkpoint's, and neutral with a published one.
+        gender: of the people. Where the checkpoint says that it was trained for the neutral body,
+            that body is used, and the gender is known besides; else it is the body's. None takes
+            the checkpoint's, and neutral with a published one.
         additional: folder with the body-model files.
         rounds: of feedback; None takes what validation found best.
         refine: whether estimates are refined, see `models.refinement`.
@@ -179,6 +182,9 @@ def load_predictor(
     checkpoint = read_checkpoint(path)
     identity = checkpoint.get("body")
     trained_for = identity or {"name": "smpl", "gender": "neutral"}
+    known_gender = None
+    if identity and identity["gender"] == "neutral" and gender in ("male", "female"):
+        known_gender, gender = gender, None
     body_model = BodyModel.load(
         body or trained_for["name"], gender or trained_for["gender"], additional
     )
@@ -196,6 +202,7 @@ def load_predictor(
         body_model.eval().to(device),
         checkpoint.get("image_size", REFERENCE_SIZE),
         checkpoint.get("best_epoch", checkpoint.get("epoch", 0)),
+        known_gender,
     )
 
 

@@ -10,17 +10,21 @@ both errors Gaussian, the gain, the offset and both covariances found by moments
 betas are known. The posterior of b then counts the prior once, whatever the number of photos.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from models.body_model import BodyModel
 from utils.errors import InputError
 from utils.files import write_npz
 from utils.readers import read_npz
 
 FREEDOM = 5.0  # degrees of freedom of the t distribution of a photo's error: it has heavy tails
 ROUNDS = 20  # of reweighting, which moves by less than 1e-3 after them
+HEIGHT_STEP = 0.5  # of betas, for the slopes of the height
+HEIGHT_ROUNDS = 3
 ODD_WEIGHT = 0.5  # below this share of the usual weight a photo disagrees with the others
 HASH = "checkpoint_hash"
 PURPOSE = "python -m evaluate.shape_errors --checkpoint"
@@ -106,6 +110,53 @@ def _weigh(estimates: np.ndarray, weights: np.ndarray, precision: np.ndarray) ->
     squared = np.einsum("ni,ij,nj->n", away, precision, away) / (1 + 1 / (total - weights))
     dims = estimates.shape[1]
     return ((FREEDOM + dims) / (FREEDOM + squared)).clip(max=1)
+
+
+def know_height(
+    shape: CombinedShape, height: float, measure_heights: Callable[[np.ndarray], np.ndarray]
+) -> CombinedShape:
+    """The shape once the person's height is known as well.
+
+    The posterior is conditioned on it: betas move along what goes with height, which is more than
+    size. Height is nearly linear in betas, so few steps do.
+
+    Args:
+        shape: without the height.
+        height: metres.
+        measure_heights: from betas (N, 10) to the heights of their bodies (N,), metres.
+    """
+    betas, steps = shape.betas, HEIGHT_STEP * np.eye(len(shape.betas))
+    for _ in range(HEIGHT_ROUNDS):
+        rise = measure_heights(betas + steps) - measure_heights(betas - steps)
+        along = shape.covariance @ rise / (2 * HEIGHT_STEP)  # (10,) covariance with the height
+        variance = along @ rise / (2 * HEIGHT_STEP)
+        betas = betas + along * (height - measure_heights(betas[None])[0]) / variance
+    return shape._replace(
+        betas=betas, covariance=shape.covariance - np.outer(along, along) / variance
+    )
+
+
+def know_gender(
+    errors: ShapeErrors, neutral: BodyModel, gendered: BodyModel, betas_std: float = 1.5
+) -> ShapeErrors:
+    """The same errors with the prior of people of one gender.
+
+    People of a gender are those of its body with betas from N(0, betas_std^2); the neutral betas
+    that come nearest to them are Gaussian too.
+
+    Args:
+        errors: of a network for the neutral body.
+        neutral: that body.
+        gendered: the body of the gender, of the same mesh.
+        betas_std: per component.
+    """
+    means = [body.skinning.template.double().cpu().numpy() for body in (neutral, gendered)]
+    directions = [body.skinning.shapedirs.double().cpu().numpy() for body in (neutral, gendered)]
+    nearest = np.linalg.pinv(directions[0].T)  # (10, 3 V)
+    onto = nearest @ directions[1].T  # (10, 10) from the gender's betas to neutral ones
+    return errors._replace(
+        prior_mean=nearest @ (means[1] - means[0]), prior=betas_std**2 * onto @ onto.T
+    )
 
 
 def find_odd(shape: CombinedShape) -> np.ndarray:

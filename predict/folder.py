@@ -12,6 +12,7 @@ import torch
 
 from predict.detectors.interface import Detector
 from predict.heights import scale_photo
+from predict.known_people import ShapeEstimator
 from predict.people import BodyPredictor, Photo, attempt, find_people, predict_photos, read_photo
 from predict.pictures import PictureKind, draw_photos
 from predict.results import PhotoResult, ResultWriter
@@ -119,6 +120,8 @@ class FolderPredictor:
         heights: of the person in a photo, metres, by the photo's file name, where known; by the
             person's name, where several photos show one.
         sharer: gives the photos of a person one shape; None where each photo is by itself.
+        estimator: shapes people by what is known of them, where each photo is by itself; None for
+            as they are predicted.
     """
 
     detector: Detector
@@ -129,6 +132,7 @@ class FolderPredictor:
     renderer: str
     heights: Mapping[str, float] = field(default_factory=dict)
     sharer: ShapeSharer | None = None
+    estimator: ShapeEstimator | None = None
 
     def predict(
         self, photos: Sequence[Photo], background: Background
@@ -150,7 +154,11 @@ class FolderPredictor:
         # As many as the network takes together: the detector works on them meanwhile.
         found = background.ahead(found, self.body_predictor.batch_size)
         predicted = background.ahead(predict_photos(found, self.body_predictor), QUEUE_DEPTH)
-        predicted = predicted if self.sharer is None else self.sharer.share(predicted)
+        if self.sharer is not None:
+            predicted = self.sharer.share(predicted)
+        elif self.estimator is not None:
+            inform = self.estimator.inform
+            predicted = (attempt(inform, photo, "shaping") for photo in predicted)
         scale = partial(scale_photo, heights=self.heights)
         predicted = (attempt(scale, photo, "scaling") for photo in predicted)
         if self.pictures:

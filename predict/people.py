@@ -210,6 +210,13 @@ class BodyPredictor:
         return shaped
 
     @torch.inference_mode()
+    def measure_heights(self, betas: np.ndarray) -> np.ndarray:
+        """Heights (N,) in metres, soles to crown, of bodies of betas (N, 10)."""
+        vertices = self._body_model.tpose(torch.from_numpy(betas).float().to(self._device))
+        rows = vertices[..., 1]
+        return (rows.amax(dim=1) - rows.amin(dim=1)).double().cpu().numpy()
+
+    @torch.inference_mode()
     def _reshape_batch(self, people: Sequence[Person], betas: np.ndarray) -> list[Person]:
         detections = [person.detection for person in people]
         seen = observe_people(detections, self._size, self._device, self._proxy_rule)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from models.shape_errors import CombinedShape, ShapeErrors, combine_shapes, find_odd
-from predict.people import BodyPredictor, Photo, SharedShape, attempt, read_photo
+from models.shape_errors import CombinedShape, find_odd
+from predict.known_people import BETAS, ShapeEstimator
+from predict.people import Photo, SharedShape, attempt, read_photo
 from predict.results import make_output_names
 from utils.errors import InputError, Skipped
 from utils.images import find_images, has_images
-
-BETAS = "betas"
 
 
 def list_people(source: Path) -> list[list[Photo]]:
@@ -58,13 +57,11 @@ class ShapeSharer:
     """Gives all photos of a person one shape.
 
     Attributes:
-        body_predictor: that predicted them one by one.
-        errors: of its shapes.
+        estimator: of the shape.
         keep_image: whether the photos' images will be needed again.
     """
 
-    body_predictor: BodyPredictor
-    errors: ShapeErrors
+    estimator: ShapeEstimator
     keep_image: bool
 
     def share(self, predicted: Iterable[Photo | Skipped]) -> Iterator[Photo | Skipped]:
@@ -89,9 +86,9 @@ class ShapeSharer:
             yield from photos
             return
         people = [photo.people[0] for photo in found]
-        estimates = np.stack([person.arrays[BETAS] for person in people]).astype(np.float64)
-        combined = combine_shapes(estimates, self.errors)
-        shaped = iter(self.body_predictor.reshape(people, combined.betas.astype(np.float32)))
+        estimates = np.stack([person.arrays[BETAS] for person in people])
+        combined = self.estimator.estimate(estimates, found[0].person)
+        shaped = iter(self.estimator.reshape(people, combined))
         shape = _describe(found, combined)
         for photo in photos:
             if isinstance(photo, Photo):

@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 
+from models.body_model import BodyModel
 from models.shape_errors import (
+    CombinedShape,
     ShapeErrors,
     combine_shapes,
     find_odd,
     fit_shape_errors,
+    know_gender,
+    know_height,
     read_shape_errors,
     shape_errors_path,
     write_shape_errors,
@@ -43,6 +48,47 @@ def test_by_hand():
     assert found.betas == pytest.approx(np.full(DIMS, (0.4 / 2.25 + 2.0) / 1.44444444))
     assert np.diag(found.covariance) == pytest.approx(np.full(DIMS, 1 / 1.44444444))
     assert found.weights == pytest.approx([1, 1])
+
+
+def test_a_known_height_by_hand():
+    """Height 1.7 + 0.1 b0 + 0.05 b1, variances 1 and 4, uncorrelated, and 0.1 m above the estimate.
+
+    Of the height's variance of 0.01 + 0.01 each beta has a half: b0 moves by 0.05 / 0.1 and b1 by
+    0.05 / 0.05, and both lose half of their variance.
+    """
+    shape = CombinedShape(np.zeros(DIMS), np.diag([1.0, 4.0, *np.ones(DIMS - 2)]), np.ones(1))
+
+    def measure_heights(betas):
+        return 1.7 + 0.1 * betas[:, 0] + 0.05 * betas[:, 1]
+
+    found = know_height(shape, 1.8, measure_heights)
+    assert found.betas == pytest.approx([0.5, 1.0, *np.zeros(DIMS - 2)])
+    assert np.diag(found.covariance) == pytest.approx([0.5, 2.0, *np.ones(DIMS - 2)])
+    assert found.covariance[0, 1] == pytest.approx(-1.0)  # one up, the other down
+    assert measure_heights(found.betas[None]) == pytest.approx([1.8])
+
+
+def test_a_known_gender_is_a_prior(body_model):
+    """The mean woman is told by neutral betas to a few mm, and is not the mean man."""
+    women, men = (
+        know_gender(_errors(), body_model, BodyModel.load("open", gender))
+        for gender in ("female", "male")
+    )
+    body = BodyModel.load("open", "female")
+    told = body_model.tpose(torch.from_numpy(women.prior_mean).float()[None])
+    missed = (told - body.tpose(torch.zeros(1, DIMS))).norm(dim=2).mean().item()
+    other = body_model.tpose(torch.from_numpy(men.prior_mean).float()[None])
+    apart = (told - other).norm(dim=2).mean().item()
+    assert missed < 0.006  # metres
+    assert apart > 5 * missed
+    same = know_gender(_errors(), body_model, body_model)
+    assert same.prior_mean == pytest.approx(np.zeros(DIMS), abs=1e-9)
+    assert same.prior == pytest.approx(2.25 * np.eye(DIMS), abs=1e-6)
+    # Nothing seen: an estimate whose error is huge leaves the prior.
+    blind = women._replace(single=1e9 * np.eye(DIMS))
+    assert combine_shapes(np.ones((1, DIMS)), blind).betas == pytest.approx(
+        women.prior_mean, abs=1e-3
+    )
 
 
 def test_the_prior_counts_once():

@@ -1,13 +1,16 @@
 """Photos of one person get one shape, and stand where they stood."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from models.checkpoints import Predictor
-from models.shape_errors import ShapeErrors
+from models.shape_errors import ShapeErrors, combine_shapes
 from predict.detectors.interface import Detection
+from predict.known_people import ShapeEstimator
 from predict.people import BodyPredictor, Person, Photo
 from predict.same_person import ShapeSharer, list_people
 from tests.networks import random_network
@@ -67,10 +70,10 @@ def _photo(number: int, person: str, tmp_path) -> Photo:
     return Photo(path, path.stem, people=(Person(detection),), person=person)
 
 
-def _sharer(body_predictor) -> ShapeSharer:
+def _sharer(body_predictor, **known) -> ShapeSharer:
     eye = np.eye(10)
     errors = ShapeErrors(eye, np.zeros(10), 0.1 * eye, 0.1 * eye, np.zeros(10), 2.25 * eye)
-    return ShapeSharer(body_predictor, errors, keep_image=False)
+    return ShapeSharer(ShapeEstimator(body_predictor, errors, **known), keep_image=False)
 
 
 def test_one_shape_for_a_person(body_predictor, tmp_path):
@@ -111,3 +114,26 @@ def test_the_same_shape_again_changes_nothing(body_predictor, tmp_path):
     for name, values in person.arrays.items():
         np.testing.assert_allclose(again.arrays[name], values, rtol=1e-3, atol=1e-3, err_msg=name)
     assert again.silhouette_iou == pytest.approx(person.silhouette_iou, abs=0.02)
+
+
+def test_heights_and_genders_that_are_known_shape_people(body_predictor, tmp_path):
+    (person,) = body_predictor.predict(_photo(0, "a", tmp_path).people)
+    photo = Photo(tmp_path / "a.png", "a", people=(person,))
+    (informed,) = _sharer(body_predictor, heights={"a.png": 1.9}).estimator.inform(photo).people
+    assert np.ptp(informed.arrays["vertices_tpose"][:, 1]) == pytest.approx(1.9, abs=1e-3)
+    assert "gender_given" not in informed.arrays
+    assert _sharer(body_predictor, heights={"b.png": 1.9}).estimator.inform(photo) is photo
+    estimator = _sharer(body_predictor, gender="female").estimator
+    (woman,) = estimator.inform(photo).people
+    assert woman.arrays["gender_given"] == "female"
+    expected = combine_shapes(person.arrays["betas"][None].astype(np.float64), estimator.errors)
+    np.testing.assert_allclose(woman.arrays["betas"], expected.betas, rtol=1e-5)
+
+
+def test_a_height_of_a_person_is_counted_with_all_photos(body_predictor, tmp_path):
+    photos = [_photo(number, "a", tmp_path) for number in range(2)]
+    people = [replace(each, people=tuple(body_predictor.predict(each.people))) for each in photos]
+    shared = list(_sharer(body_predictor, heights={"a": 1.5}).share(people))
+    for photo in shared:
+        rows = photo.people[0].arrays["vertices_tpose"][:, 1]
+        assert np.ptp(rows) == pytest.approx(1.5, abs=1e-3)
