@@ -15,6 +15,7 @@ For every photo `<name>` it writes into the output folder
 and for the folder
     results.csv         a row a person: box, measurements, betas, IoU; why a photo was skipped
     results.json        the same
+    index.html          a page with all of it, with --page
 With `--people all` the names are `<name>_1`, `<name>_2` and so on, the most prominent person
 first, also where there is but one. With `--same-person` all photos in a folder get one shape, and
 <person>.npz holds it, called after the folder.
@@ -96,6 +97,7 @@ class PredictOptions:
     # meshes too, in these formats (without a value obj). obj, ply: the posed and the T-posed body;
     # glb: one with skeleton, skin weights and pose. None: no meshes
     save_meshes: tuple[Literal["obj", "ply", "glb"], ...] | None = None
+    page: bool = False  # index.html in the output folder, which shows all results
     video: bool = False  # the folder is a clip, its images the frames; a file tells by its name
     fps: float = 25.0  # frames a second of such a folder
     smoothing: float = 1.0  # strength, of the motion in a clip; 0: none
@@ -147,6 +149,10 @@ def predict(options: PredictOptions) -> int:
     total = Report.combine(reports)
     if ranks.is_first:
         tables.finish(rows)
+        if options.page:
+            from predict.page import write_page  # here: others start sooner without it
+
+            write_page(options.output, paths)
         print(total.summary(options.output))
     return choose_exit_status(total.done, total.skipped)
 
