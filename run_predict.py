@@ -37,72 +37,12 @@ from utils.signals import end_on_signals
 if __name__ == "__main__":
     end_on_signals()  # before the imports that take time
 
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
+from predict.options import PredictOptions
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
-from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
-
-if TYPE_CHECKING:
-    from metrics.measurement_errors import KnownErrors
-    from predict.folder import FolderPredictor
-    from predict.known_people import ShapeEstimator
-    from predict.loading import System, SystemOptions
-    from predict.people import Photo
-    from predict.pictures import PictureKind
 
 ALL_DONE, NONE_DONE, SOME_SKIPPED = 0, 1, 3
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """Options of run_predict.py."""
-
-    input: Path = DEMO  # one image, or a folder of images (png, jpg, jpeg, bmp, webp, tif)
-    output: Path = OUTPUT  # folder for the results, made if need be
-    checkpoint: Path = DEFAULT_CHECKPOINT  # weights of the regressor
-    body: Literal["open", "smpl"] | None = None  # body model; None: the checkpoint's
-    # of the people, where it is known; None: the checkpoint's
-    gender: Literal["neutral", "male", "female"] | None = None
-    rounds: int | None = None  # of feedback, where the network has any; None: what validated best
-    refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
-    # input as the network had it in training: "own", or "published" as in the released code; None:
-    # what the checkpoint says
-    proxy: Literal["own", "published"] | None = None
-    # detector: mediapipe, maskrcnn, pointrend or densepose; files: your own --masks and --keypoints
-    silh_from: str = "mediapipe"
-    masks: Path | None = None  # with --silh_from files: folder of png masks
-    keypoints: Path | None = None  # with --silh_from files: folder, or one COCO json of all photos
-    detector_weights: Path = CHECKPOINTS  # folder with the weights of those that need some
-    # metres, of the person in the photos, or a CSV file with the columns file,height_m: bodies are
-    # scaled to it
-    height: str | None = None
-    same_person: bool = False  # one shape for all photos of the folder, and for each subfolder's
-    people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
-    device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
-    gpu: int | None = None  # the same as --device cuda:N
-    batch_size: int = 8  # people that pass through the network together
-    visuals: bool = True  # pictures; without them parameters only
-    # which; None: overlay, tpose and proxy, and with --people all also people
-    pictures: (
-        tuple[
-            Literal["overlay", "tpose", "proxy", "views", "vertices", "measurements", "people"], ...
-        ]
-        | None
-    ) = None
-    vertex_scatter: bool = False  # the same as vertices among the pictures
-    renderer: Literal["auto", "pyrender", "own"] = "auto"  # auto: own, which is the faster one
-    # meshes too, in these formats (without a value obj). obj, ply: the posed and the T-posed body;
-    # glb: one with skeleton, skin weights and pose. None: no meshes
-    save_meshes: tuple[Literal["obj", "ply", "glb"], ...] | None = None
-    page: bool = False  # index.html in the output folder, which shows all results
-    video: bool = False  # the folder is a clip, its images the frames; a file tells by its name
-    fps: float = 25.0  # frames a second of such a folder
-    smoothing: float = 1.0  # strength, of the motion in a clip; 0: none
-    focal_px: float | None = None  # of a clip's camera, pixels; None: the frame's longer side
-    skip_done: bool = False  # leave out photos whose results are there: goes on where a run stopped
 
 
 def main() -> int:
@@ -117,6 +57,7 @@ def predict(options: PredictOptions) -> int:
 
     from predict.folder import Background
     from predict.results import Report, make_output_folder
+    from predict.setup import choose_photos, find_heights, list_photos, load_folder_predictor
     from predict.tables import ResultTables
     from predict.video import is_clip
     from utils.devices import name_device
@@ -132,7 +73,9 @@ def predict(options: PredictOptions) -> int:
     tables = ResultTables(options.output, ranks.rank)
     photos, left_out = choose_photos(options, ranks.share_of(people))
     device = name_device(options.device, options.gpu)
-    folder_predictor = load(options, ranks.device_name(device, shared=True), heights)
+    folder_predictor = load_folder_predictor(
+        options, ranks.device_name(device, shared=True), heights
+    )
     numbered = options.people == "all"
     tables.start(folder_predictor.writer.source, photos, left_out, numbered)
     report = Report(numbered)
@@ -152,118 +95,9 @@ def predict(options: PredictOptions) -> int:
         if options.page:
             from predict.page import write_page  # here: others start sooner without it
 
-            write_page(options.output, paths)
+            write_page(options.output, [photo.path for photos in people for photo in photos])
         print(total.summary(options.output))
     return choose_exit_status(total.done, total.skipped)
-
-
-def list_photos(options: PredictOptions) -> "list[list[Photo]]":
-    """The photos that are predicted together: each by itself, or all of a person."""
-    from predict.people import Photo
-    from predict.results import make_output_names
-    from predict.same_person import list_people
-    from utils.images import find_images
-
-    if options.same_person:
-        return list_people(options.input)
-    paths = find_images(options.input)
-    return [[Photo(*each)] for each in zip(paths, make_output_names(paths), strict=True)]
-
-
-def find_heights(options: PredictOptions, people: "list[list[Photo]]") -> dict[str, float]:
-    """Heights in metres, by the photos' file names, or with --same-person by the people's."""
-    from predict.heights import read_heights
-
-    if options.height is None:
-        return {}
-    names = [photo.person or photo.path.name for photos in people for photo in photos]
-    return read_heights(options.height, names)
-
-
-def choose_photos(
-    options: PredictOptions, people: "list[list[Photo]]"
-) -> "tuple[list[Photo], list[Photo]]":
-    """Which photos to predict and to leave out; says what becomes of results that are there.
-
-    Photos that are predicted together are left out together.
-    """
-    from predict.results import is_done
-
-    numbered = options.people == "all"
-    photos = [photo for each in people for photo in each]
-    done: list[Photo] = []
-    new: list[Photo] = []
-    for each in people:
-        whole = all(is_done(options.output, photo.name, numbered) for photo in each)
-        (done if whole else new).extend(each)
-    if done:
-        fate = "left out" if options.skip_done else "made again; --skip-done leaves them out"
-        count = f"{len(done)} of {len(photos)} photos have results"
-        print(f"{count} in {options.output} and are {fate}", flush=True)
-    return (new, done) if options.skip_done else (photos, [])
-
-
-def load(options: PredictOptions, device_name: str, heights: dict[str, float]) -> "FolderPredictor":
-    """Loads detector, network and renderers; heights are metres by the photos' file names."""
-    # Imported here for the reason that `predict` gives.
-    from metrics.anatomy import Anatomy
-    from predict.folder import FolderPredictor, leave_cores_to_other_stages
-    from predict.loading import load_system
-    from predict.meshes import MeshWriter
-    from predict.results import ResultWriter
-    from predict.same_person import ShapeSharer
-    from predict.truth_errors import TruthComparer
-    from utils.devices import choose_device
-
-    device = choose_device(device_name)
-    leave_cores_to_other_stages()
-    system = load_system(choose_system(options), device)
-    body = system.predictor.body_model
-    everyone, formats = options.people == "all", options.save_meshes
-    writer = ResultWriter(
-        options.output,
-        anatomy=Anatomy.of(body),
-        meshes=None if formats is None else MeshWriter.for_body(body, formats or ("obj",)),
-        numbered=everyone,
-        comparer=TruthComparer(body, system.predictor.image_size),
-        source=system.source,
-        known_errors=load_known_errors(options, system.source.checkpoint_hash),
-    )
-    estimator = build_estimator(options, system, heights)
-    sharer = None
-    if options.same_person:
-        sharer, estimator = ShapeSharer(estimator, keep_image=options.visuals), None
-    return FolderPredictor(
-        system.detector,
-        system.body_predictor,
-        writer,
-        everyone,
-        choose_pictures(options),
-        options.renderer,
-        heights,
-        sharer,
-        estimator,
-    )
-
-
-def choose_system(options: PredictOptions) -> "SystemOptions":
-    """Which detector and network predict."""
-    from predict.loading import SystemOptions
-
-    names = [field.name for field in fields(SystemOptions)]
-    return SystemOptions(**{name: getattr(options, name) for name in names})
-
-
-def choose_pictures(options: PredictOptions) -> "tuple[PictureKind, ...]":
-    """The kinds of pictures to draw."""
-    from predict.pictures import STANDARD_PICTURES
-
-    kinds = options.pictures
-    if kinds is None:
-        kinds = (*STANDARD_PICTURES, *(["people"] if options.people == "all" else []))
-    if options.vertex_scatter and "vertices" not in kinds:
-        kinds = (*kinds, "vertices")
-    return kinds if options.visuals else ()
 
 
 def predict_clip(options: PredictOptions) -> int:
@@ -273,16 +107,14 @@ def predict_clip(options: PredictOptions) -> int:
     from predict.loading import load_system
     from predict.motion import MotionOptions
     from predict.results import is_done, make_output_folder
+    from predict.setup import choose_system
     from predict.video import open_clip
     from utils.devices import choose_device, name_device
     from utils.processes import Ranks
 
     if Ranks.from_environment().size > 1:
         raise InputError("a clip is predicted by one process; leave out torchrun")
-    if options.vertex_scatter or set(options.save_meshes or ()) - {"glb"}:
-        raise InputError(
-            "a clip gets a GLB, a BVH and an overlay; leave out --save-meshes and --vertex-scatter"
-        )
+    check_clip_options(options)
     clip = open_clip(options.input, options.fps)
     make_output_folder(options.output, options.input)
     path, everyone = options.input.resolve(), options.people == "all"
@@ -311,37 +143,21 @@ def predict_clip(options: PredictOptions) -> int:
     return ALL_DONE
 
 
-def build_estimator(
-    options: PredictOptions, system: "System", heights: dict[str, float]
-) -> "ShapeEstimator | None":
-    """What shapes people by what is known of them, if anything is.
-
-    Where it was not measured how the network errs, a height that is known scales people alone.
-
-    Raises:
-        InputError: it was not measured, and a gender or several photos cannot do without.
-    """
-    from models.body_model import BodyModel
-    from models.shape_errors import know_gender, read_shape_errors, shape_errors_path
-    from predict.known_people import ShapeEstimator
-
-    gender, checkpoint = system.predictor.known_gender, options.checkpoint
-    needed = options.same_person or gender is not None
-    if not needed and not (heights and shape_errors_path(checkpoint).is_file()):
-        return None
-    errors = read_shape_errors(checkpoint, system.source.checkpoint_hash, "detector")
-    if gender is not None:
-        neutral = system.predictor.body_model
-        errors = know_gender(errors, neutral, BodyModel.load(neutral.identity["name"], gender))
-    return ShapeEstimator(system.body_predictor, errors, gender, heights)
-
-
-def load_known_errors(options: PredictOptions, checkpoint_hash: str) -> "KnownErrors":
-    """How far measurements through this checkpoint and detector are from the truth, if known."""
-    from metrics.measurement_errors import KnownErrors, read_measurement_errors
-
-    table = read_measurement_errors(options.checkpoint, checkpoint_hash)
-    return KnownErrors(table, options.silh_from)
+def check_clip_options(options: PredictOptions) -> None:
+    """Raises InputError for options that are of photos alone."""
+    given = {
+        "save-meshes": set(options.save_meshes or ()) - {"glb"},
+        "vertex-scatter": options.vertex_scatter,
+        "pictures": options.pictures,
+        "page": options.page,
+        "height": options.height,
+        "same-person": options.same_person,
+    }
+    of_photos = [f"--{name}" for name, value in given.items() if value]
+    if of_photos:
+        raise InputError(
+            f"a clip gets a GLB, a BVH and an overlay; leave out {', '.join(of_photos)}"
+        )
 
 
 def check_options(options: PredictOptions) -> None:

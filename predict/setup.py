@@ -1,0 +1,136 @@
+"""From the options of run_predict.py to what predicts a folder of photos."""
+
+from dataclasses import fields
+
+from metrics.anatomy import Anatomy
+from metrics.measurement_errors import KnownErrors, read_measurement_errors
+from models.body_model import BodyModel
+from models.shape_errors import know_gender, read_shape_errors, shape_errors_path
+from predict.folder import FolderPredictor, leave_cores_to_other_stages
+from predict.heights import read_heights
+from predict.known_people import ShapeEstimator
+from predict.loading import System, SystemOptions, load_system
+from predict.meshes import MeshWriter
+from predict.options import PredictOptions
+from predict.people import Photo
+from predict.pictures import STANDARD_PICTURES, PictureKind
+from predict.results import ResultWriter, is_done, make_output_names
+from predict.same_person import ShapeSharer, list_people
+from predict.truth_errors import TruthComparer
+from utils.devices import choose_device
+from utils.images import find_images
+
+
+def list_photos(options: PredictOptions) -> list[list[Photo]]:
+    """The photos that are predicted together: each by itself, or all of a person."""
+    if options.same_person:
+        return list_people(options.input)
+    paths = find_images(options.input)
+    return [[Photo(*each)] for each in zip(paths, make_output_names(paths), strict=True)]
+
+
+def find_heights(options: PredictOptions, people: list[list[Photo]]) -> dict[str, float]:
+    """Heights in metres, by the photos' file names, or with --same-person by the people's."""
+    if options.height is None:
+        return {}
+    names = [photo.person or photo.path.name for photos in people for photo in photos]
+    return read_heights(options.height, names)
+
+
+def choose_photos(
+    options: PredictOptions, people: list[list[Photo]]
+) -> tuple[list[Photo], list[Photo]]:
+    """Which photos to predict and to leave out; says what becomes of results that are there.
+
+    Photos that are predicted together are left out together.
+    """
+    numbered = options.people == "all"
+    photos = [photo for each in people for photo in each]
+    done: list[Photo] = []
+    new: list[Photo] = []
+    for each in people:
+        whole = all(is_done(options.output, photo.name, numbered) for photo in each)
+        (done if whole else new).extend(each)
+    if done:
+        fate = "left out" if options.skip_done else "made again; --skip-done leaves them out"
+        count = f"{len(done)} of {len(photos)} photos have results"
+        print(f"{count} in {options.output} and are {fate}", flush=True)
+    return (new, done) if options.skip_done else (photos, [])
+
+
+def load_folder_predictor(
+    options: PredictOptions, device_name: str, heights: dict[str, float]
+) -> FolderPredictor:
+    """Loads detector, network and renderers; heights are metres by the photos' file names."""
+    device = choose_device(device_name)
+    leave_cores_to_other_stages()
+    system = load_system(choose_system(options), device)
+    body = system.predictor.body_model
+    everyone, formats = options.people == "all", options.save_meshes
+    writer = ResultWriter(
+        options.output,
+        anatomy=Anatomy.of(body),
+        meshes=None if formats is None else MeshWriter.for_body(body, formats or ("obj",)),
+        numbered=everyone,
+        comparer=TruthComparer(body, system.predictor.image_size),
+        source=system.source,
+        known_errors=load_known_errors(options, system.source.checkpoint_hash),
+    )
+    estimator = build_estimator(options, system, heights)
+    sharer = None
+    if options.same_person:
+        sharer, estimator = ShapeSharer(estimator, keep_image=options.visuals), None
+    return FolderPredictor(
+        system.detector,
+        system.body_predictor,
+        writer,
+        everyone,
+        choose_pictures(options),
+        options.renderer,
+        heights,
+        sharer,
+        estimator,
+    )
+
+
+def choose_system(options: PredictOptions) -> SystemOptions:
+    """Which detector and network predict."""
+    names = [field.name for field in fields(SystemOptions)]
+    return SystemOptions(**{name: getattr(options, name) for name in names})
+
+
+def choose_pictures(options: PredictOptions) -> tuple[PictureKind, ...]:
+    """The kinds of pictures to draw."""
+    kinds = options.pictures
+    if kinds is None:
+        kinds = (*STANDARD_PICTURES, *(["people"] if options.people == "all" else []))
+    if options.vertex_scatter and "vertices" not in kinds:
+        kinds = (*kinds, "vertices")
+    return kinds if options.visuals else ()
+
+
+def build_estimator(
+    options: PredictOptions, system: System, heights: dict[str, float]
+) -> ShapeEstimator | None:
+    """What shapes people by what is known of them, if anything is.
+
+    Where it was not measured how the network errs, a height that is known scales people alone.
+
+    Raises:
+        InputError: it was not measured, and a gender or several photos cannot do without.
+    """
+    gender, checkpoint = system.predictor.known_gender, options.checkpoint
+    needed = options.same_person or gender is not None
+    if not needed and not (heights and shape_errors_path(checkpoint).is_file()):
+        return None
+    errors = read_shape_errors(checkpoint, system.source.checkpoint_hash, "detector")
+    if gender is not None:
+        neutral = system.predictor.body_model
+        errors = know_gender(errors, neutral, BodyModel.load(neutral.identity["name"], gender))
+    return ShapeEstimator(system.body_predictor, errors, gender, heights)
+
+
+def load_known_errors(options: PredictOptions, checkpoint_hash: str) -> KnownErrors:
+    """How far measurements through this checkpoint and detector are from the truth, if known."""
+    table = read_measurement_errors(options.checkpoint, checkpoint_hash)
+    return KnownErrors(table, options.silh_from)
