@@ -40,6 +40,7 @@ from utils.files import hash_file
 from utils.paths import ADDITIONAL, CHECKPOINTS, DEFAULT_CHECKPOINT
 
 DETECTOR = "mediapipe"
+_UNITS = {"weight_kg": "kg", "bmi_kg_per_m2": "kg/m²"}
 BATCH_SIZE = 8  # photos at a time
 
 
@@ -114,12 +115,12 @@ def format_table(table: ErrorTable) -> str:
     ]
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     for column, name in enumerate(Measurements._fields):
-        factor, unit = (100, "cm") if name.endswith("_m") else (1, name.split("_", 1)[1])
+        factor, unit = (100, "cm") if name.endswith("_m") else (1, _UNITS[name])
         cells = [
             f"{factor * errors.mean[column]:.1f} / {factor * errors.p90[column]:.1f}"
             for errors in table.values()
         ]
-        label = name.removesuffix("_m").replace("_kg_per_m2", "").removesuffix("_kg")
+        label = name.removesuffix("_m").removesuffix("_kg_per_m2").removesuffix("_kg")
         lines.append(f"| {label.replace('_', ' ')} ({unit}) | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

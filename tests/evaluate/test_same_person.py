@@ -1,0 +1,84 @@
+"""Shapes from several photos of one person, and the errors that they are combined by."""
+
+import numpy as np
+import pytest
+import torch
+
+from data.pose_dataset import load_poses
+from evaluate import same_person, shape_errors
+from evaluate.measurement_errors import format_table
+from evaluate.open_benchmark import BenchmarkOptions, draw_shapes, photograph_person
+from evaluate.repeated_people import SOURCES, draw_true_betas, estimate_shapes
+from evaluate.same_person import COUNTS, combine_estimates, format_rows
+from evaluate.shape_errors import ShapeErrorOptions, measure_shape_errors
+from metrics.measurement_errors import MeasurementErrors
+from metrics.measurements import Measurements
+from models.checkpoints import Predictor
+from models.shape_errors import read_shape_errors
+from tests.networks import random_network
+from utils.errors import InputError
+from utils.files import hash_file
+from utils.paths import OPEN_POSES_VAL
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_people_in_several_poses(body_model, source):
+    predictor = Predictor(random_network("feedback", body_model).eval(), body_model, 64, 0)
+    betas = draw_true_betas(2, 1.5, seed=3)
+    poses = torch.from_numpy(load_poses((OPEN_POSES_VAL,)).poses[:20])
+    first, again = (estimate_shapes(predictor, betas, poses, 3, source, seed=5) for _ in range(2))
+    assert first.shape == (2, 3, 10)
+    torch.testing.assert_close(first, again)
+    assert (first[:, 0] - first[:, 1]).abs().max() > 1e-6  # they are seen in different poses
+
+
+def test_the_people_of_the_open_benchmark(small_pictures):
+    options = BenchmarkOptions(2, picture=small_pictures)
+    scene, _ = photograph_person(1, options)
+    np.testing.assert_array_equal(draw_shapes(options)[1].numpy(), scene.figure.betas)
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    """A file whose network says half of the betas, and errs by 0.3 in each photo."""
+
+    def estimate(_, betas, __, photos, ___, seed):
+        noise = torch.randn(len(betas), photos, 10, generator=torch.Generator().manual_seed(seed))
+        return betas[:, None] / 2 + 0.3 * noise
+
+    for module in (shape_errors, same_person):
+        monkeypatch.setattr(module, "estimate_shapes", estimate)
+        monkeypatch.setattr(module, "load_predictor", lambda *_: None)
+    path = tmp_path / "a.tar"
+    path.write_bytes(b"weights")
+    return path
+
+
+def test_errors_are_measured_and_used(checkpoint):
+    measure_shape_errors(ShapeErrorOptions(checkpoint, people=2000))
+    errors = read_shape_errors(checkpoint, hash_file(checkpoint), "detector")
+    assert np.diag(errors.gain) == pytest.approx(np.full(10, 0.5), abs=0.02)
+    assert np.diag(errors.single) == pytest.approx(np.full(10, 0.09), rel=0.1)
+    assert np.abs(errors.shared).max() < 0.01
+    assert np.diag(errors.prior) == pytest.approx(np.full(10, 2.25), rel=0.15)
+    betas = draw_true_betas(50, 1.5, seed=1)
+    estimates = same_person.estimate_shapes(None, betas, None, max(COUNTS), "detector", 8)
+    combined = combine_estimates(checkpoint, estimates, "detector")
+    misses = [(combined[photos] - betas).square().mean().item() for photos in COUNTS]
+    assert misses == sorted(misses, reverse=True)
+    assert misses[-1] < 0.1 < (estimates.mean(dim=1) - betas).square().mean()
+
+
+def test_too_few_people(checkpoint):
+    with pytest.raises(InputError, match="--people 100"):
+        measure_shape_errors(ShapeErrorOptions(checkpoint, people=10))
+
+
+def test_tables():
+    rows = {"perfect, combined": {count: {"PVE-T-SC (mm)": 8.0 / count} for count in COUNTS}}
+    assert format_rows(rows).splitlines()[-1] == "| perfect, combined | 8 | 1.00 |"
+    ones = np.full(len(Measurements._fields), 0.01)
+    table = format_table({("perfect", 1, True): MeasurementErrors(ones, 2 * ones)})
+    assert "| | perfect, 1, with height |" in table
+    assert "| waist (cm) | 1.0 / 2.0 |" in table
+    assert "| bmi (kg/m²) | 0.0 / 0.0 |" in table
