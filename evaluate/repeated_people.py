@@ -1,6 +1,6 @@
 """People in several poses each, and what a network says of their shape: no photos are needed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -27,7 +27,13 @@ BATCH_SIZE = 50  # people synthesised together, so that numbers do not depend on
 
 @torch.inference_mode()
 def estimate_shapes(
-    predictor: Predictor, betas: Tensor, poses: Tensor, photos: int, source: str, seed: int
+    predictor: Predictor,
+    betas: Tensor,
+    poses: Tensor,
+    photos: int,
+    source: str,
+    seed: int,
+    offsets: Tensor | None = None,
 ) -> Tensor:
     """Estimates the shape of people in several poses each.
 
@@ -38,14 +44,18 @@ def estimate_shapes(
         photos: K, of each person.
         source: a key of `SOURCES`.
         seed: of the choice of poses and of everything else that varies.
+        offsets: (P, V, 3) metres, what their T-posed bodies are beyond what betas tell.
 
     Returns:
         (P, K, 10) betas, on the CPU.
     """
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randint(len(poses), (len(betas) * photos,), generator=generator)
-    repeated = betas.repeat_interleave(photos, dim=0)
-    observations = _synthesise(predictor, repeated, poses[chosen], source, generator)
+    people = torch.arange(len(betas)).repeat_interleave(photos)
+    offsets_of = (lambda piece: None) if offsets is None else lambda piece: offsets[people[piece]]
+    observations = _synthesise(
+        predictor, betas[people], poses[chosen], source, generator, offsets_of
+    )
     device = next(predictor.regressor.parameters()).device
     found = [predictor.regressor(each.to(device)).betas.cpu() for each in observations]
     return torch.cat(found).unflatten(0, (-1, photos))
@@ -57,6 +67,7 @@ def _synthesise(
     poses: Tensor,
     source: str,
     generator: torch.Generator,
+    offsets_of: Callable[[slice], Tensor | None],
 ) -> Iterator[Observation]:
     augmentation, body = SOURCES[source], predictor.body_model.cpu()
     errors = None if augmentation is None else read_detector_errors(DETECTOR_ERRORS)
@@ -70,7 +81,7 @@ def _synthesise(
         if augmentation is not None:
             vertices = body.identity["vertices"]
             variation = draw_variation(augmentation, count, vertices, generator)
-        yield synthesiser(poses[piece], betas[piece], variation).observation
+        yield synthesiser(poses[piece], betas[piece], variation, offsets_of(piece)).observation
 
 
 def draw_true_betas(people: int, betas_std: float, seed: int) -> Tensor:

@@ -63,7 +63,12 @@ def measure_same_person(options: SamePersonOptions) -> None:
 
 
 def combine_people(
-    checkpoint: Path, predictor: Predictor, betas: Tensor, source: str, seed: int
+    checkpoint: Path,
+    predictor: Predictor,
+    betas: Tensor,
+    source: str,
+    seed: int,
+    offsets: Tensor | None = None,
 ) -> dict[int, list[CombinedShape]]:
     """Shapes of people from their first photos, by the number of photos in `COUNTS`.
 
@@ -73,13 +78,17 @@ def combine_people(
         betas: (P, 10) the true ones.
         source: a key of `SOURCES`.
         seed: of poses and errors.
+        offsets: (P, V, 3) metres, what their T-posed bodies are beyond what betas tell.
     """
-    return combine_estimates(checkpoint, _estimate(predictor, betas, source, seed), source)
+    estimates = _estimate(predictor, betas, source, seed, offsets)
+    return combine_estimates(checkpoint, estimates, source)
 
 
-def _estimate(predictor: Predictor, betas: Tensor, source: str, seed: int) -> Tensor:
+def _estimate(
+    predictor: Predictor, betas: Tensor, source: str, seed: int, offsets: Tensor | None = None
+) -> Tensor:
     poses = torch.from_numpy(load_poses((OPEN_POSES_VAL,)).poses)
-    return estimate_shapes(predictor, betas, poses, max(COUNTS), source, seed)
+    return estimate_shapes(predictor, betas, poses, max(COUNTS), source, seed, offsets)
 
 
 def combine_estimates(

@@ -5,19 +5,26 @@ carries these errors.
 """
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from metrics.measurements import Measurements
 from utils.errors import InputError
 from utils.files import write_whole
+from utils.joints import COCO17, SMPL_JOINTS, indices_of
 from utils.readers import open_file, reading
 
+Seen = Literal["whole", "knees", "hips", "chest"]
+_LOWEST_JOINTS: dict[Seen, tuple[int, ...]] = {
+    "whole": indices_of(("left_ankle", "right_ankle"), COCO17),
+    "knees": indices_of(("left_knee", "right_knee"), COCO17),
+    "hips": indices_of(("left_hip", "right_hip"), COCO17),
+}
 _ADVICE = "make it again with python -m evaluate.measurement_errors"
+PERCENT = 90  # of people, whose errors are below what is printed
 _HEIGHT = Measurements._fields.index("height_m")
 # How a measurement grows with the body's height.
 _POWERS = np.array([3 if name == "weight_kg" else 1 for name in Measurements._fields])
@@ -28,10 +35,12 @@ class MeasurementErrors(NamedTuple):
 
     mean: np.ndarray  # (N,) mean absolute error
     p90: np.ndarray  # (N,) that nine of ten people's errors are below
+    # (24,) metres, the same for the places of SMPL's joints relative to the pelvis; None: not known
+    joints_p90: np.ndarray | None = None
 
     def named(self) -> dict[str, float]:
-        """Mean absolute errors by the measurement's name."""
-        return dict(zip(Measurements._fields, self.mean.tolist(), strict=True))
+        """By the measurement's name, what nine of ten people's errors are below."""
+        return dict(zip(Measurements._fields, self.p90.tolist(), strict=True))
 
 
 def compute_measurement_errors(
@@ -44,9 +53,14 @@ def compute_measurement_errors(
         true: (P, N) the true ones.
         with_height: whether predicted bodies are scaled to the true height first.
     """
+    errors = compute_errors(pred, true, with_height)
+    return MeasurementErrors(errors.mean(axis=0), np.percentile(errors, PERCENT, axis=0))
+
+
+def compute_errors(pred: np.ndarray, true: np.ndarray, with_height: bool) -> np.ndarray:
+    """Absolute errors (P, N); see `compute_measurement_errors`."""
     scale = true[:, _HEIGHT] / pred[:, _HEIGHT] if with_height else np.ones(len(pred))
-    errors = np.abs(pred * scale[:, None] ** _POWERS - true)
-    return MeasurementErrors(errors.mean(axis=0), np.percentile(errors, 90, axis=0))
+    return np.abs(pred * scale[:, None] ** _POWERS - true)
 
 
 def measurement_errors_path(checkpoint: Path) -> Path:
@@ -54,8 +68,28 @@ def measurement_errors_path(checkpoint: Path) -> Path:
     return checkpoint.with_name(f"{checkpoint.stem}_measurement_errors.json")
 
 
-# By what people were seen through, the number of photos of each, and whether the height was given.
-ErrorTable = dict[tuple[str, int, bool], MeasurementErrors]
+def tell_seen(joint_confidence: np.ndarray) -> Seen:
+    """How much of a person is in the picture, by the lowest of their joints that are.
+
+    Args:
+        joint_confidence: (17,) of the COCO joints, 0 for those that are not in the picture.
+    """
+    for seen, joints in _LOWEST_JOINTS.items():
+        if joint_confidence[list(joints)].any():
+            return seen
+    return "chest"
+
+
+class ErrorKey(NamedTuple):
+    """Whose errors they are."""
+
+    source: str  # what people were seen through: perfect, or a detector
+    photos: int = 1  # of each person
+    with_height: bool = False  # whether the height was given
+    seen: Seen = "whole"
+
+
+ErrorTable = dict[ErrorKey, MeasurementErrors]
 
 
 @dataclass(frozen=True)
@@ -65,27 +99,39 @@ class KnownErrors:
     table: ErrorTable = field(default_factory=dict)
     source: str = ""
 
-    def choose(self, photos: int = 1, with_height: bool = False) -> MeasurementErrors | None:
-        """The errors of people seen in so many photos, or in the next fewer that there are."""
+    def choose(
+        self, photos: int = 1, with_height: bool = False, seen: Seen = "whole"
+    ) -> MeasurementErrors | None:
+        """The errors of people seen in so many photos, or in the next fewer that there are.
+
+        Args:
+            photos: of the person.
+            with_height: whether the height was given.
+            seen: how much of the person, where there is one photo.
+        """
+        seen = seen if photos == 1 else "whole"
         counts = [
-            count
-            for source, count, height in self.table
-            if source == self.source and height == with_height and count <= photos
+            key.photos
+            for key in self.table
+            if key == ErrorKey(self.source, key.photos, with_height, seen) and key.photos <= photos
         ]
-        return self.table[self.source, max(counts), with_height] if counts else None
+        if not counts:
+            return None
+        return self.table[ErrorKey(self.source, max(counts), with_height, seen)]
 
 
 def write_measurement_errors(path: Path, table: ErrorTable, checkpoint_hash: str) -> None:
     """Writes a table as json: names of measurements, and rows."""
     rows = [
         {
-            "source": source,
-            "photos": photos,
-            "with_height": with_height,
-            "mean": [float(f"{value:.4g}") for value in errors.mean],
-            "p90": [float(f"{value:.4g}") for value in errors.p90],
+            **key._asdict(),
+            **{
+                name: [float(f"{value:.4g}") for value in values]
+                for name, values in errors._asdict().items()
+                if values is not None
+            },
         }
-        for (source, photos, with_height), errors in table.items()
+        for key, errors in table.items()
     ]
     content = {
         "checkpoint_hash": checkpoint_hash,
@@ -118,9 +164,15 @@ def read_measurement_errors(checkpoint: Path, checkpoint_hash: str) -> ErrorTabl
         return dict(_read_row(row) for row in content["rows"])
 
 
-def _read_row(row: dict[str, Any]) -> tuple[tuple[str, int, bool], MeasurementErrors]:
-    errors = MeasurementErrors(*(np.array(row[name], dtype=np.float64) for name in ("mean", "p90")))
-    for values in errors:
-        if values.shape != (len(Measurements._fields),) or not all(map(math.isfinite, values)):
+def _read_row(row: dict[str, Any]) -> tuple[ErrorKey, MeasurementErrors]:
+    sizes = {"mean": len(Measurements._fields), "p90": len(Measurements._fields)}
+    if "joints_p90" in row:
+        sizes["joints_p90"] = len(SMPL_JOINTS)
+    errors = {name: np.array(row[name], dtype=np.float64) for name in sizes}
+    for name, values in errors.items():
+        if values.shape != (sizes[name],) or not np.isfinite(values).all():
             raise ValueError("expected a number for each measurement")
-    return (str(row["source"]), int(row["photos"]), bool(row["with_height"])), errors
+    if row["seen"] not in get_args(Seen):
+        raise ValueError(f"expected seen to be one of {', '.join(get_args(Seen))}")
+    key = ErrorKey(str(row["source"]), int(row["photos"]), bool(row["with_height"]), row["seen"])
+    return key, MeasurementErrors(**errors)

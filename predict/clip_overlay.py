@@ -12,7 +12,7 @@ from tqdm import tqdm
 from models.body_model import BodyModel
 from predict.folder import QUEUE_DEPTH, Background
 from predict.motion import TrackedPerson, far_cameras
-from predict.results import PICTURE_SIDE
+from predict.pictures import PICTURE_SIDE
 from predict.video import Clip, ClipWriter, Frame
 from renderers.overlay import draw_body
 from renderers.shading import BODY_COLOUR, BodyRenderer

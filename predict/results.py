@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from metrics.anatomy import Anatomy
-from metrics.measurement_errors import KnownErrors, MeasurementErrors
+from metrics.measurement_errors import KnownErrors, MeasurementErrors, tell_seen
 from metrics.measurements import Measurements, measure
 from predict.heights import SCALED
 from predict.meshes import TPOSE_MESH, MeshWriter
@@ -171,7 +171,8 @@ class ResultWriter:
     def choose_margins(self, person: Person, shape: SharedShape | None) -> MeasurementErrors | None:
         """The errors that a person's measurements are known to have, None where they are not."""
         photos = 1 if shape is None else len(shape.photos)
-        return self.known_errors.choose(photos, with_height="scaled_by" in person.arrays)
+        seen = tell_seen(person.detection.joint_confidence)
+        return self.known_errors.choose(photos, "scaled_by" in person.arrays, seen)
 
     def _add_margins(self, person: Person, shape: SharedShape | None) -> Person:
         margins = self.choose_margins(person, shape)
@@ -182,7 +183,10 @@ class ResultWriter:
 
 def _name_margins(margins: MeasurementErrors) -> dict[str, np.ndarray]:
     """Arrays of npz files: mean absolute errors, and what nine of ten people are below."""
-    return {f"measurement_errors_{name}": each for name, each in margins._asdict().items()}
+    arrays = {"measurement_errors_mean": margins.mean, "measurement_errors_p90": margins.p90}
+    if margins.joints_p90 is not None:
+        arrays["joint_errors_p90"] = margins.joints_p90
+    return arrays
 
 
 class Report:

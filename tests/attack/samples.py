@@ -18,6 +18,7 @@ from data.pose_dataset import load_poses
 from data.truth import read_truth
 from evaluate.open_benchmark import BenchmarkOptions, make_manifest, read_manifest, write_manifest
 from metrics.measurement_errors import (
+    ErrorKey,
     MeasurementErrors,
     read_measurement_errors,
     write_measurement_errors,
@@ -242,7 +243,7 @@ def _clip(folder: Path) -> Sample:
 def _texts(folder: Path) -> list[Sample]:
     write_manifest(folder, make_manifest(BenchmarkOptions()))
     ones = np.ones(len(Measurements._fields))
-    errors = {("mediapipe", 1, False): MeasurementErrors(ones, ones)}
+    errors = {ErrorKey("mediapipe"): MeasurementErrors(ones, ones)}
     write_measurement_errors(folder / "a_measurement_errors.json", errors, "12")
     eye = np.eye(10)
     shapes = ShapeErrors(eye, eye[0], eye, eye, eye[0], eye)

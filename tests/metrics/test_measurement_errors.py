@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 
 from metrics.measurement_errors import (
+    ErrorKey,
     KnownErrors,
     MeasurementErrors,
     compute_measurement_errors,
     measurement_errors_path,
     read_measurement_errors,
+    tell_seen,
     write_measurement_errors,
 )
 from metrics.measurements import Measurements
 from utils.errors import InputError
+from utils.joints import COCO17, SMPL_JOINTS
 
 COUNT = len(Measurements._fields)
 
@@ -25,14 +28,14 @@ def test_by_hand():
         ones._replace(height_m=2.0, waist_m=1.2, weight_kg=80),
     ])  # fmt: skip
     free = compute_measurement_errors(pred, true, with_height=False)
-    named = free.named()
-    assert named["height_m"] == pytest.approx(0.2)  # 0.4 and 0
-    assert named["waist_m"] == pytest.approx(0.2)  # 0.1 and 0.3
-    assert free.p90[Measurements._fields.index("waist_m")] == pytest.approx(0.28)  # 0.1 + 0.9 * 0.2
-    named = compute_measurement_errors(pred, true, with_height=True).named()
-    assert named["height_m"] == pytest.approx(0)
-    assert named["waist_m"] == pytest.approx(0.2)  # 0.8 * 1.25 - 0.9 = 0.1, and 0.3
-    assert named["weight_kg"] == pytest.approx((50 * 1.25**3 - 80) / 2)
+    mean = Measurements(*free.mean)
+    assert mean.height_m == pytest.approx(0.2)  # 0.4 and 0
+    assert mean.waist_m == pytest.approx(0.2)  # 0.1 and 0.3
+    assert free.named()["waist_m"] == pytest.approx(0.28)  # 0.1 + 0.9 * 0.2
+    mean = Measurements(*compute_measurement_errors(pred, true, with_height=True).mean)
+    assert mean.height_m == pytest.approx(0)
+    assert mean.waist_m == pytest.approx(0.2)  # 0.8 * 1.25 - 0.9 = 0.1, and 0.3
+    assert mean.weight_kg == pytest.approx((50 * 1.25**3 - 80) / 2)
 
 
 def _made_up(value: float) -> MeasurementErrors:
@@ -43,26 +46,49 @@ def test_files(tmp_path):
     checkpoint = tmp_path / "a.tar"
     path = measurement_errors_path(checkpoint)
     assert read_measurement_errors(checkpoint, "12") == {}
-    table = {("mediapipe", 1, False): _made_up(0.04), ("mediapipe", 4, True): _made_up(0.02)}
+    joints = np.full(len(SMPL_JOINTS), 0.06)
+    several = ErrorKey("mediapipe", 4, True)
+    table = {
+        ErrorKey("mediapipe", seen="hips"): _made_up(0.04)._replace(joints_p90=joints),
+        several: _made_up(0.02),
+    }
     write_measurement_errors(path, table, "12")
     found = read_measurement_errors(checkpoint, "12")
     assert found.keys() == table.keys()
-    np.testing.assert_array_equal(found["mediapipe", 4, True].p90, np.full(COUNT, 0.04))
+    np.testing.assert_array_equal(found[several].p90, np.full(COUNT, 0.04))
+    assert found[several].joints_p90 is None
+    np.testing.assert_array_equal(found[ErrorKey("mediapipe", seen="hips")].joints_p90, joints)
     assert read_measurement_errors(checkpoint, "34") == {}  # of another version: not known
-    for damaged in (path.read_text()[:-20], path.read_text().replace("0.04", "NaN"), "[]"):
+    whole = path.read_text()
+    for damaged in (whole[:-20], whole.replace("0.04", "NaN"), whole.replace("hips", "?"), "[]"):
         path.write_text(damaged)
         with pytest.raises(InputError, match=r"evaluate\.measurement_errors"):
             read_measurement_errors(checkpoint, "12")
 
 
 def test_the_errors_of_as_many_photos_are_chosen():
-    table = {("mediapipe", count, False): _made_up(1 / count) for count in (1, 4)}
+    table = {ErrorKey("mediapipe", count): _made_up(1 / count) for count in (1, 4)}
+    table[ErrorKey("mediapipe", seen="chest")] = _made_up(2)
     known = KnownErrors(table, "mediapipe")
     assert known.choose(1).mean[0] == known.choose(3).mean[0] == 1
     assert known.choose(9).mean[0] == 0.25
     assert known.choose(1, with_height=True) is None
+    assert known.choose(1, seen="chest").mean[0] == 2
+    assert known.choose(4, seen="chest").mean[0] == 0.25  # photos differ in what they show
+    assert known.choose(1, seen="hips") is None
     assert KnownErrors(table, "maskrcnn").choose(1) is None
     assert KnownErrors().choose(1) is None
+
+
+def test_what_is_seen_of_people():
+    confidence = np.ones(len(COCO17))
+    assert tell_seen(confidence) == "whole"
+    confidence[COCO17.index("left_ankle")] = 0
+    assert tell_seen(confidence) == "whole"  # the other one is there
+    for parts, seen in (("ankle", "knees"), ("knee", "hips"), ("hip", "chest")):
+        for side in ("left", "right"):
+            confidence[COCO17.index(f"{side}_{parts}")] = 0
+        assert tell_seen(confidence) == seen
 
 
 def test_errors_are_printed():

@@ -10,7 +10,7 @@ from predict.records import ResultSource, describe_person, read_record, save_per
 from utils.errors import InputError
 from utils.joints import PARTS
 
-SIZES = Measurements(1.8, 80.0, 0.9, 1.0, 1.1)
+SIZES = Measurements(1.8, 80.0, 0.9, 1.0, 1.1, *[0.0] * (len(Measurements._fields) - 5))
 
 
 def make_source(**changes) -> ResultSource:

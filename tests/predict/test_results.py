@@ -105,7 +105,8 @@ def test_a_photo_is_done_when_all_its_files_are(tmp_path, monkeypatch):
     arrays = {"vertices_tpose": np.zeros((3, 3)), "betas": np.zeros(10)}
     person = Person(detection, arrays, pictures=picture)
     photo = Photo(tmp_path / "a.png", "a", None, (person, person), {"people": picture["overlay"]})
-    monkeypatch.setattr(predict.results, "measure", lambda *_: Measurements(1.8, 80, 0.9, 1, 1))
+    sizes = Measurements(*[1.0] * len(Measurements._fields))
+    monkeypatch.setattr(predict.results, "measure", lambda *_: sizes)
     comparer = SimpleNamespace(errors_beside=lambda *_: None)
     writer = ResultWriter(tmp_path, None, None, True, comparer)
     write, written = utils.files.write_whole, []
