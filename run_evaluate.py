@@ -117,8 +117,7 @@ def run(
     )
     bmis = truth.compute_bmis(frames)
     summary = {
-        "dataset": dataset,
-        "cut": options.cut,
+        **{"dataset": dataset, "cut": options.cut},
         **describe_checkpoints(options.checkpoint, predictors),
         "seconds": seconds,
         "detectors_missing": list_missing(detectors.values()),

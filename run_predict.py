@@ -95,7 +95,8 @@ def predict(options: PredictOptions) -> int:
         if options.page:
             from predict.page import write_page  # here: others start sooner without it
 
-            write_page(options.output, [photo.path for photos in people for photo in photos])
+            files = {photo.file: photo.path for photos in people for photo in photos}
+            write_page(options.output, files)
         print(total.summary(options.output))
     return choose_exit_status(total.done, total.skipped)
 

@@ -96,7 +96,7 @@ class Stages:
             ),
             self.device,
         )
-        self._detector, self._body_predictor, self._predictor, source = system
+        self._detector, self._body_predictor, self._predictor, source, known = system
         self._tables = ResultTables(folder)
         self._tables.start(source, [], [], numbered=False)
         body, size = self._predictor.body_model, self._predictor.image_size
@@ -104,7 +104,7 @@ class Stages:
         self._rasteriser.to(self.device)
         self._faces, self._renderer = body.faces.cpu().numpy(), options.renderer
         comparer = TruthComparer(body, size)
-        self._writer = ResultWriter(folder, Anatomy.of(body), None, False, comparer, source)
+        self._writer = ResultWriter(folder, Anatomy.of(body), None, False, comparer, source, known)
 
         found = [attempt(self._find, photo, "the detector") for photo in list_photos(options)]
         self._found = [photo for photo in found if not isinstance(photo, Skipped)]

@@ -56,7 +56,7 @@ from utils.paths import ADDITIONAL, CHECKPOINTS, DEFAULT_CHECKPOINT, STRANGERS
 DETECTOR = "mediapipe"
 BATCH_SIZE = 8  # photos at a time
 MIN_PEOPLE = 20  # seen as much as others; of fewer a percentile says nothing
-_UNITS = {"weight_kg": "kg", "bmi_kg_per_m2": "kg/m2"}
+_UNITS = {"weight_kg": "kg", "bmi_kg_per_m2": "kg/m²"}
 
 
 @dataclass(frozen=True)

@@ -165,9 +165,8 @@ def load_predictor(
         device: where the network and the body go.
         body: name of the body to use; None takes the one that the checkpoint was trained for, and
             SMPL with a published checkpoint, which does not say.
-        gender: of the people. Where the checkpoint says that it was trained for the neutral body,
-            that body is used, and the gender is known besides; else it is the body's. None takes
-            the checkpoint's, and neutral with a published one.
+        gender: of the body; None takes the checkpoint's, and neutral with a published one. Of a
+            checkpoint for the neutral body it is what is known of the people.
         additional: folder with the body-model files.
         rounds: of feedback; None takes what validation found best.
         refine: whether estimates are refined, see `models.refinement`.
@@ -181,15 +180,8 @@ def load_predictor(
     """
     checkpoint = read_checkpoint(path)
     identity = checkpoint.get("body")
-    trained_for = identity or {"name": "smpl", "gender": "neutral"}
-    known_gender = None
-    if identity and identity["gender"] == "neutral" and gender in ("male", "female"):
-        known_gender, gender = gender, None
-    body_model = BodyModel.load(
-        body or trained_for["name"], gender or trained_for["gender"], additional
-    )
-    if identity:
-        check_same_body(identity, body_model, path)
+    knows = bool(identity) and identity["gender"] == "neutral" and gender in ("male", "female")
+    body_model = load_body(identity, body, None if knows else gender, additional, path)
     regressor = load_regressor(checkpoint, body_model, path, additional)
     if rounds is not None:
         set_rounds(regressor, rounds, path)
@@ -202,8 +194,36 @@ def load_predictor(
         body_model.eval().to(device),
         checkpoint.get("image_size", REFERENCE_SIZE),
         checkpoint.get("best_epoch", checkpoint.get("epoch", 0)),
-        known_gender,
+        gender if knows else None,
     )
+
+
+def load_body(
+    identity: dict[str, Any] | None,
+    body: str | None,
+    gender: str | None,
+    additional: Path,
+    path: Path,
+) -> BodyModel:
+    """The body that a checkpoint was trained for, or the one that was asked for.
+
+    Args:
+        identity: of the former; None where the checkpoint does not say: the neutral SMPL.
+        body: name of the latter, if any.
+        gender: of it, if any.
+        additional: folder with the body-model files.
+        path: of the checkpoint.
+
+    Raises:
+        InputError: its files are missing, or it is another than the checkpoint's.
+    """
+    trained_for = identity or {"name": "smpl", "gender": "neutral"}
+    loaded = BodyModel.load(
+        body or trained_for["name"], gender or trained_for["gender"], additional
+    )
+    if identity:
+        check_same_body(identity, loaded, path)
+    return loaded
 
 
 def set_rounds(regressor: Network, rounds: int, path: Path) -> None:

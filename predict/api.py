@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from metrics.anatomy import Anatomy
 from metrics.measurements import measure
 from predict.loading import SystemOptions, load_system
 from predict.people import Person, Photo, attempt, find_people, predict_photos, read_photo
-from predict.records import collect_arrays, describe_person
+from predict.records import add_margins, choose_margins, collect_arrays, describe_person
 from renderers.overlay import draw_body
 from renderers.shading import BodyRenderer
 from utils.devices import choose_device
@@ -73,6 +73,15 @@ class PersonResult:
     joint_names: np.ndarray
     detected_joint_names: np.ndarray
     measurement_names: np.ndarray
+    # Where they were measured for this checkpoint and detector: mean absolute errors of the
+    # measurements, and what nine of ten people's are below; the latter of SMPL's joints, metres
+    measurement_errors_mean: np.ndarray | None = None  # (M,)
+    measurement_errors_p90: np.ndarray | None = None  # (M,)
+    joint_errors_p90: np.ndarray | None = None  # (24,)
+    # Where they were given, as with run_predict.py
+    gender_given: str | None = None
+    height_given_m: float | None = None
+    scaled_by: float | None = None
 
     @classmethod
     def load(cls, path: Path | str) -> "PersonResult":
@@ -81,13 +90,16 @@ class PersonResult:
         Raises:
             InputError: it cannot be read, or holds something else.
         """
-        arrays = read_npz(Path(path), [field.name for field in fields(cls)])
+        needed = [field.name for field in fields(cls) if field.default is MISSING]
+        others = [field.name for field in fields(cls) if field.default is not MISSING]
+        arrays = read_npz(Path(path), needed, others)
         with reading(Path(path), "result", "make it again with run_predict.py"):
             return _make_result(arrays)
 
     def save(self, path: Path | str) -> None:
         """Writes an npz as run_predict.py does; raises InputError where it cannot."""
-        arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: np.asarray(value) for name, value in known.items() if value is not None}
         write_npz(Path(path), arrays, compress=False)
 
     @property
@@ -220,7 +232,8 @@ class PhotoPredictor:
     def _describe(self, photo: Photo, number: int, person: Person) -> PersonResult:
         source = self._system.source
         measurements = measure(person.arrays["vertices_tpose"], self._anatomy)
-        record = describe_person(photo.path.name, number, photo.name, person, measurements)
+        person = add_margins(person, choose_margins(self._system.known_errors, person))
+        record = describe_person(photo.file, number, photo.name, person, measurements)
         return _make_result({**source.arrays, **collect_arrays(person, record)})
 
 

@@ -46,7 +46,7 @@ class ShapeEstimator:
 
     def inform(self, photo: Photo) -> Photo:
         """The same photo, its people shaped by what is known of them; nothing known, as it is."""
-        name = photo.path.name
+        name = photo.file
         if self.gender is None and name not in self.heights:
             return photo
         people = []

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from metrics.measurement_errors import KnownErrors, read_measurement_errors
 from models.checkpoints import Predictor, load_predictor
 from predict.detectors.interface import Detector
 from predict.detectors.own_files import check_own_files
@@ -43,6 +44,7 @@ class System(NamedTuple):
     body_predictor: BodyPredictor
     predictor: Predictor
     source: ResultSource
+    known_errors: KnownErrors  # of measurements through this checkpoint and detector
 
 
 def load_system(options: SystemOptions, device: torch.device) -> System:
@@ -73,4 +75,11 @@ def load_system(options: SystemOptions, device: torch.device) -> System:
     source = describe_source(
         predictor, options.checkpoint, checkpoint_hash.result(), options.silh_from
     )
-    return System(detector, BodyPredictor(predictor, device, options.batch_size), predictor, source)
+    table = read_measurement_errors(options.checkpoint, source.checkpoint_hash)
+    return System(
+        detector,
+        BodyPredictor(predictor, device, options.batch_size),
+        predictor,
+        source,
+        KnownErrors(table, options.silh_from),
+    )

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -55,18 +55,19 @@ class PageOptions:
 def main() -> int:
     """Makes the page of a folder."""
     options = parse_options(PageOptions, __doc__)
-    photos = [] if options.input is None else find_images(options.input)
+    paths = [] if options.input is None else find_images(options.input)
+    photos = {path.name: path for path in paths}
     print(f"the page is {write_page(options.output, photos)}")
     return 0
 
 
-def write_page(output: Path, photos: Iterable[Path]) -> Path:
+def write_page(output: Path, photos: Mapping[str, Path]) -> Path:
     """Writes the page of a folder's results, and what it needs in a folder of its own.
 
     Args:
         output: folder of results, with results.json.
-        photos: their files; those that are not given, or cannot be read, are not shown, unless an
-            earlier page had them.
+        photos: their files by what the results call them; those that are not given, or cannot be
+            read, are not shown, unless an earlier page had them.
 
     Returns:
         The page's path.
@@ -81,11 +82,10 @@ def write_page(output: Path, photos: Iterable[Path]) -> Path:
         names = [(str(each["file"]), str(each["name"])) for each in people]
     check_writable(output / PARTS_NAME)
     folder = _Folder(output, frozenset(os.listdir(output)))
-    by_file = {photo.name: photo for photo in photos}
     firsts: dict[str, str] = {}  # by file, the name of its first person
     for file, name in names:
         firsts.setdefault(file, name)
-    shown = {file: folder.add_photo(name, by_file.get(file)) for file, name in firsts.items()}
+    shown = {file: folder.add_photo(name, photos.get(file)) for file, name in firsts.items()}
     content = {
         "people": [folder.describe(each, shown, str(results.get("body_hash"))) for each in people],
         "faces": folder.faces,

@@ -68,6 +68,12 @@ class Photo:
     pictures: dict[str, np.ndarray] = field(default_factory=dict)  # of all of them, as a person's
     person: str = ""  # whose photo it is, where several show the same person
     shape: SharedShape | None = None  # of that person
+    folder: str = ""  # that its file's name begins with, where photos are of several folders
+
+    @property
+    def file(self) -> str:
+        """The name that tables and lines call it by."""
+        return self.folder + self.path.name
 
 
 def attempt(work: Callable[[Photo], Result], photo: Photo | Skipped, name: str) -> Result | Skipped:
@@ -85,10 +91,10 @@ def attempt(work: Callable[[Photo], Result], photo: Photo | Skipped, name: str) 
         return work(photo)
     except InputError as error:
         reason = str(error)
-        return Skipped(path.name, reason if str(path) in reason else f"{path}: {reason}")
+        return Skipped(photo.file, reason if str(path) in reason else f"{path}: {reason}")
     except Exception as error:  # libraries fail in their own ways
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return Skipped(path.name, f"{path}: {name} failed ({reason})")
+        return Skipped(photo.file, f"{path}: {name} failed ({reason})")
 
 
 def read_photo(photo: Photo) -> Photo:

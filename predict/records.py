@@ -1,13 +1,14 @@
 """What is known about a predicted person and what predicted it, as it is written to files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from metrics.measurement_errors import KnownErrors, MeasurementErrors, tell_seen
 from metrics.measurements import Measurements
 from models.checkpoints import Predictor
 from models.feedback import FeedbackRegressor
@@ -132,6 +133,33 @@ def describe_person(
         measurements._asdict(),
         tuple(person.arrays["betas"].tolist()),
     )
+
+
+def choose_margins(known: KnownErrors, person: Person, photos: int = 1) -> MeasurementErrors | None:
+    """The errors that a person's measurements are known to have, None where they are not.
+
+    Args:
+        known: of the checkpoint and the detector.
+        person: predicted, and scaled where the height is known.
+        photos: that the shape is estimated from.
+    """
+    seen = tell_seen(person.detection.joint_confidence)
+    return known.choose(photos, "scaled_by" in person.arrays, seen)
+
+
+def add_margins(person: Person, margins: MeasurementErrors | None) -> Person:
+    """The same person with the errors of their measurements, where they are known."""
+    if margins is None:
+        return person
+    return replace(person, arrays={**person.arrays, **name_margins(margins)})
+
+
+def name_margins(margins: MeasurementErrors) -> dict[str, np.ndarray]:
+    """Arrays of npz files: mean absolute errors, and what nine of ten people are below."""
+    arrays = {"measurement_errors_mean": margins.mean, "measurement_errors_p90": margins.p90}
+    if margins.joints_p90 is not None:
+        arrays["joint_errors_p90"] = margins.joints_p90
+    return arrays
 
 
 def collect_arrays(person: Person, record: PersonRecord) -> dict[str, np.ndarray]:

@@ -3,18 +3,26 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from metrics.anatomy import Anatomy
-from metrics.measurement_errors import KnownErrors, MeasurementErrors, tell_seen
+from metrics.measurement_errors import KnownErrors, MeasurementErrors
 from metrics.measurements import Measurements, measure
 from predict.heights import SCALED
 from predict.meshes import TPOSE_MESH, MeshWriter
 from predict.people import Person, Photo, SharedShape
-from predict.records import PersonRecord, ResultSource, describe_person, save_person
+from predict.records import (
+    PersonRecord,
+    ResultSource,
+    add_margins,
+    choose_margins,
+    describe_person,
+    name_margins,
+    save_person,
+)
 from predict.truth_errors import TruthComparer
 from utils.command_line import escape_controls
 from utils.errors import InputError, Skipped
@@ -127,7 +135,7 @@ class ResultWriter:
         if photo.shape is not None:
             self._write_shape(photo.people[0], photo.shape)
         return PhotoResult(
-            photo.path.name,
+            photo.file,
             [measurements for measurements, _ in written],
             [person.silhouette_iou for person in photo.people],
             self.comparer.errors_beside(photo.path, photo.people[0].arrays),
@@ -140,12 +148,12 @@ class ResultWriter:
         self, photo: Photo, number: int, name: str, person: Person
     ) -> tuple[Measurements, PersonRecord]:
         measurements = measure(person.arrays["vertices_tpose"], self.anatomy)
-        record = describe_person(photo.path.name, number, name, person, measurements)
+        record = describe_person(photo.file, number, name, person, measurements)
         if self.meshes is not None:
             self.meshes.write(self.output / name, person.arrays)
         for kind, picture in person.pictures.items():
             write_image(self.output / f"{name}_{kind}.png", picture)
-        known = self._add_margins(person, photo.shape)
+        known = add_margins(person, self.choose_margins(person, photo.shape))
         save_person(self.output / f"{name}.npz", known, record, self.source)
         return measurements, record
 
@@ -153,7 +161,7 @@ class ResultWriter:
         """Writes what is known of a person from all photos, the same after each of them."""
         rest = person.arrays["vertices_tpose"]
         margins = self.choose_margins(person, shape)
-        named = {} if margins is None else _name_margins(margins)
+        named = {} if margins is None else name_margins(margins)
         scaled = {name: person.arrays[name] for name in SCALED if name in person.arrays}
         arrays = {
             "betas": shape.betas,
@@ -170,23 +178,7 @@ class ResultWriter:
 
     def choose_margins(self, person: Person, shape: SharedShape | None) -> MeasurementErrors | None:
         """The errors that a person's measurements are known to have, None where they are not."""
-        photos = 1 if shape is None else len(shape.photos)
-        seen = tell_seen(person.detection.joint_confidence)
-        return self.known_errors.choose(photos, "scaled_by" in person.arrays, seen)
-
-    def _add_margins(self, person: Person, shape: SharedShape | None) -> Person:
-        margins = self.choose_margins(person, shape)
-        if margins is None:
-            return person
-        return replace(person, arrays={**person.arrays, **_name_margins(margins)})
-
-
-def _name_margins(margins: MeasurementErrors) -> dict[str, np.ndarray]:
-    """Arrays of npz files: mean absolute errors, and what nine of ten people are below."""
-    arrays = {"measurement_errors_mean": margins.mean, "measurement_errors_p90": margins.p90}
-    if margins.joints_p90 is not None:
-        arrays["joint_errors_p90"] = margins.joints_p90
-    return arrays
+        return choose_margins(self.known_errors, person, 1 if shape is None else len(shape.photos))
 
 
 class Report:

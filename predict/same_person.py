@@ -35,10 +35,14 @@ def list_people(source: Path) -> list[list[Photo]]:
     people = []
     for folder in folders:
         paths, person = find_images(folder), folder.resolve().name
-        prefix = "" if folder == source else f"{person}_"
+        inner = "" if folder == source else person
+        prefix, place = (f"{inner}{mark}" if inner else "" for mark in "_/")
         names = [f"{prefix}{name}" for name in make_output_names(paths)]
         people.append(
-            [Photo(path, name, person=person) for path, name in zip(paths, names, strict=True)]
+            [
+                Photo(path, name, person=person, folder=place)
+                for path, name in zip(paths, names, strict=True)
+            ]
         )
     _check_names(people)
     return people
@@ -98,7 +102,7 @@ class ShapeSharer:
 
 
 def _describe(photos: Sequence[Photo], combined: CombinedShape) -> SharedShape:
-    names = tuple(photo.path.name for photo in photos)
+    names = tuple(photo.file for photo in photos)
     odd = tuple(names[number] for number in find_odd(combined))
     return SharedShape(
         photos[0].person, names, combined.weights, odd, combined.betas, combined.covariance

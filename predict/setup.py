@@ -3,7 +3,6 @@
 from dataclasses import fields
 
 from metrics.anatomy import Anatomy
-from metrics.measurement_errors import KnownErrors, read_measurement_errors
 from models.body_model import BodyModel
 from models.shape_errors import know_gender, read_shape_errors, shape_errors_path
 from predict.folder import FolderPredictor, leave_cores_to_other_stages
@@ -33,7 +32,7 @@ def find_heights(options: PredictOptions, people: list[list[Photo]]) -> dict[str
     """Heights in metres, by the photos' file names, or with --same-person by the people's."""
     if options.height is None:
         return {}
-    names = [photo.person or photo.path.name for photos in people for photo in photos]
+    names = [photo.person or photo.file for photos in people for photo in photos]
     return read_heights(options.height, names)
 
 
@@ -74,7 +73,7 @@ def load_folder_predictor(
         numbered=everyone,
         comparer=TruthComparer(body, system.predictor.image_size),
         source=system.source,
-        known_errors=load_known_errors(options, system.source.checkpoint_hash),
+        known_errors=system.known_errors,
     )
     estimator = build_estimator(options, system, heights)
     sharer = None
@@ -128,9 +127,3 @@ def build_estimator(
         neutral = system.predictor.body_model
         errors = know_gender(errors, neutral, BodyModel.load(neutral.identity["name"], gender))
     return ShapeEstimator(system.body_predictor, errors, gender, heights)
-
-
-def load_known_errors(options: PredictOptions, checkpoint_hash: str) -> KnownErrors:
-    """How far measurements through this checkpoint and detector are from the truth, if known."""
-    table = read_measurement_errors(options.checkpoint, checkpoint_hash)
-    return KnownErrors(table, options.silh_from)

@@ -85,12 +85,12 @@ class ResultTables:
         """
         self._source = source
         for photo in left:
-            file = _spell(photo.path.name)
+            file = _spell(photo.file)
             if not _list_names(self._there.get(file, "")):
                 self.rows[file] = _recall(photo, self._output, numbered)
         if self._rank:  # the first process keeps what the others' parts do not
             self._there = _read_table(self._csv) if self._csv.is_file() else {}
-        for file in (*(_spell(photo.path.name) for photo in new), *self.rows):
+        for file in (*(_spell(photo.file) for photo in new), *self.rows):
             self._there.pop(file, None)
         write_whole(self._csv, _encode([_HEADER, *self._there.values(), *self.rows.values()]))
 
@@ -270,11 +270,11 @@ def _recall(photo: Photo, output: Path, numbered: bool) -> str:
     lines = []
     for name in make_person_names(photo.name, count, numbered):
         try:
-            record, words = read_record(output / f"{name}.npz", photo.path.name)
+            record, words = read_record(output / f"{name}.npz", photo.file)
         except InputError as error:
             reason = f"{error}; delete it to have it made again"
             log.warning("%s", escape_controls(reason))
-            return _format_line({"file": photo.path.name, "reason": reason})
+            return _format_line({"file": photo.file, "reason": reason})
         lines.append(_format_person(record, words))
     return "".join(lines)
 

@@ -422,7 +422,7 @@ def test_two_processes_write_what_one_writes(tmp_path, any_checkpoint, fake_dete
 
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == names
-    assert len(names) == 5 * 4 + 2  # three photos with one person, one with two; the tables
+    assert len(names) == 5 * 4 + 4 + 2  # three photos with one person, one with two; the tables
     for name in names:
         one, two = ((tmp_path / folder / name) for folder in ("one", "two"))
         assert one.read_bytes() == two.read_bytes(), name
@@ -454,7 +454,7 @@ def test_batches_change_nothing(tmp_path, any_checkpoint, fake_detector):
         (["--input", "photos/notes.txt"], "not an image by its name"),
         (["--input", "nothing"], "no images in nothing"),
         (["--silh_from", "pointrendd"], "expected one of: "),
-        (["--gender", "female"], "for the body"),
+        (["--gender", "female"], "which says how the shapes of"),
         (["--output", "photos"], "choose another folder"),
         (["--batch-size", "0"], "--batch-size is 0"),
         (["--device", "cuda:99"], "cuda:99"),

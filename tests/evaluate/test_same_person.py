@@ -9,9 +9,9 @@ from evaluate import same_person, shape_errors
 from evaluate.measurement_errors import format_table
 from evaluate.open_benchmark import BenchmarkOptions, draw_shapes, photograph_person
 from evaluate.repeated_people import SOURCES, draw_true_betas, estimate_shapes
-from evaluate.same_person import COUNTS, combine_estimates, format_rows
+from evaluate.same_person import COUNTS, combine_estimates, format_rows, stack_betas
 from evaluate.shape_errors import ShapeErrorOptions, measure_shape_errors
-from metrics.measurement_errors import MeasurementErrors
+from metrics.measurement_errors import ErrorKey, MeasurementErrors
 from metrics.measurements import Measurements
 from models.checkpoints import Predictor
 from models.shape_errors import read_shape_errors
@@ -64,7 +64,7 @@ def test_errors_are_measured_and_used(checkpoint):
     betas = draw_true_betas(50, 1.5, seed=1)
     estimates = same_person.estimate_shapes(None, betas, None, max(COUNTS), "detector", 8)
     combined = combine_estimates(checkpoint, estimates, "detector")
-    misses = [(combined[photos] - betas).square().mean().item() for photos in COUNTS]
+    misses = [(stack_betas(combined[photos]) - betas).square().mean().item() for photos in COUNTS]
     assert misses == sorted(misses, reverse=True)
     assert misses[-1] < 0.1 < (estimates.mean(dim=1) - betas).square().mean()
 
@@ -78,7 +78,7 @@ def test_tables():
     rows = {"perfect, combined": {count: {"PVE-T-SC (mm)": 8.0 / count} for count in COUNTS}}
     assert format_rows(rows).splitlines()[-1] == "| perfect, combined | 8 | 1.00 |"
     ones = np.full(len(Measurements._fields), 0.01)
-    table = format_table({("perfect", 1, True): MeasurementErrors(ones, 2 * ones)})
-    assert "| | perfect, 1, with height |" in table
+    table = format_table({ErrorKey("perfect", 1, True): MeasurementErrors(ones, 2 * ones)})
+    assert "| | perfect, whole, with height |" in table
     assert "| waist (cm) | 1.0 / 2.0 |" in table
     assert "| bmi (kg/m²) | 0.0 / 0.0 |" in table

@@ -81,7 +81,11 @@ def _read_data(written: Path) -> dict:
 
 
 def test_names_are_data_and_never_html(folder):
-    written = _Page(write_page(folder, _photos(folder)).read_text(encoding="utf-8"))
+    written = _Page(
+        write_page(folder, {path.name: path for path in _photos(folder)}).read_text(
+            encoding="utf-8"
+        )
+    )
     assert written.tags.count("script") == 3  # data, three.js, and the page's own
     assert "img" not in written.tags
     data = json.loads(written.scripts[0])
@@ -95,12 +99,12 @@ def test_names_are_data_and_never_html(folder):
 def test_a_marker_in_a_name_is_not_filled_in(folder):
     text = (folder / "results.json").read_text().replace("c.png", "/*THREE*/")
     (folder / "results.json").write_text(text.replace("</script>", "/*SCRIPT*/"))
-    data = _read_data(write_page(folder, []))
+    data = _read_data(write_page(folder, {}))
     assert data["skipped"][0]["reason"].startswith("/*SCRIPT*/")
 
 
 def test_everything_that_is_linked_is_there(folder):
-    data = _read_data(write_page(folder, _photos(folder)))
+    data = _read_data(write_page(folder, {path.name: path for path in _photos(folder)}))
     for person in data["people"]:
         assert [layer["name"] for layer in person["layers"]] == ["Photo", "Proxy", "Overlay"]
         assert [file["name"] for file in person["files"]] == ["npz", "tpose"]
@@ -109,7 +113,7 @@ def test_everything_that_is_linked_is_there(folder):
 
 
 def test_bodies_are_the_results(folder):
-    data = _read_data(write_page(folder, []))
+    data = _read_data(write_page(folder, {}))
     (faces,) = data["faces"].values()
     assert not faces["wide"]
     numbers = np.frombuffer(base64.b64decode(faces["numbers"]), "<u2")
@@ -130,7 +134,9 @@ def test_what_is_missing_is_left_out(folder):
     (folder / "two_1.npz").write_text("no result")
     (folder / "two_2.npz").unlink()
     (folder / "b_proxy.png").unlink()
-    first, second, third, _ = _read_data(write_page(folder, photos))["people"]
+    first, second, third, _ = _read_data(write_page(folder, {path.name: path for path in photos}))[
+        "people"
+    ]
     assert [layer["name"] for layer in first["layers"]] == ["Overlay"]
     assert second["body"] is None
     assert third["body"] is None
@@ -139,8 +145,8 @@ def test_what_is_missing_is_left_out(folder):
 
 def test_photos_are_reduced_and_stay_for_the_next_page(folder, monkeypatch):
     monkeypatch.setattr(page, "PHOTO_SIDE", 30)
-    write_page(folder, _photos(folder))
-    again = _read_data(write_page(folder, []))
+    write_page(folder, {path.name: path for path in _photos(folder)})
+    again = _read_data(write_page(folder, {}))
     photo = folder / unquote(again["people"][0]["layers"][0]["source"])
     assert read_image(photo).shape == (30, 20, 3)
 
@@ -151,7 +157,7 @@ def test_without_a_table_there_is_no_page(folder, content):
     if content is not None:
         (folder / "results.json").write_text(content)
     with pytest.raises(InputError, match=r"results\.json"):
-        write_page(folder, [])
+        write_page(folder, {})
     assert not (folder / "index.html").exists()
 
 
@@ -195,7 +201,10 @@ def opened(browser, folder):
     tab.set_default_timeout(1000 * SECONDS)
     tab.on("console", lambda message: complaints.append(message.text))
     tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.goto(write_page(folder, _photos(folder)).as_uri(), wait_until="commit")
+    tab.goto(
+        write_page(folder, {path.name: path for path in _photos(folder)}).as_uri(),
+        wait_until="commit",
+    )
     tab.wait_for_selector("tbody tr")
     yield tab
     assert tab.evaluate("window.hacked") is None
@@ -297,7 +306,10 @@ def test_the_viewer_shows_rigged_meshes_and_refuses_others(opened, tmp_path):
 def test_a_phone_shows_all_of_it(browser, folder):
     tab = browser.new_page(viewport={"width": 360, "height": 740}, offline=True)
     tab.set_default_timeout(1000 * SECONDS)
-    tab.goto(write_page(folder, _photos(folder)).as_uri(), wait_until="commit")
+    tab.goto(
+        write_page(folder, {path.name: path for path in _photos(folder)}).as_uri(),
+        wait_until="commit",
+    )
     tab.wait_for_selector("tbody tr")
     assert tab.evaluate("document.documentElement.scrollWidth") == 360
     tab.close()
