@@ -17,14 +17,13 @@ import torch
 
 import run_predict
 from models import refinement
-from models.body_model import BodyModel, read_mean_parameters
 from predict import truth_errors
 from predict.detectors import registry
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
 from predict.detectors.rules import OWN, PUBLISHED, DetectorRules
 from run_predict import PredictOptions, choose_exit_status, main, predict
-from tests.networks import NETWORKS, random_network, stored_options
+from tests.networks import NETWORKS, write_checkpoint
 from utils.command_line import STOPPED, WRONG_USE, run_script
 from utils.paths import CHECKPOINTS, DEMO, ROOT
 from utils.proxy import Observation
@@ -61,32 +60,16 @@ class FakeDetector:
         return people
 
 
-def _write_checkpoint(path: Path, network: str) -> Path:
-    """Of a network that was never trained."""
-    body = BodyModel.load()
-    torch.save(
-        {
-            "model_state_dict": random_network(network, body).state_dict(),
-            "options": stored_options(network),
-            "body": body.identity,
-            "image_size": 64,
-            "mean_parameters": read_mean_parameters()._asdict(),
-        },
-        path,
-    )
-    return path
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    return _write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "untrained.tar", "published")
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "untrained.tar", "published")
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def any_checkpoint(request, tmp_path_factory) -> Path:
     """The test is run with a checkpoint of every network."""
     path = tmp_path_factory.mktemp("checkpoint") / f"{request.param}.tar"
-    return _write_checkpoint(path, request.param)
+    return write_checkpoint(path, request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -291,7 +274,7 @@ def test_everybody_gets_a_number(tmp_path, any_checkpoint, fake_detector, capsys
 
 
 def test_people_are_refined_when_asked(tmp_path, fake_detector, monkeypatch):
-    stored = torch.load(_write_checkpoint(tmp_path / "plain.tar", "feedback"))
+    stored = torch.load(write_checkpoint(tmp_path / "plain.tar", "feedback"))
     torch.save({**stored, "error_covariance": 0.01 * torch.eye(85)}, tmp_path / "spread.tar")
     _write_photo(tmp_path / "photos" / "a.png", 120)
     refined_by = []

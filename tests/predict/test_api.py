@@ -9,13 +9,12 @@ import pytest
 import torch
 
 import hubconf
-from models.body_model import BodyModel, read_mean_parameters
 from predict.api import PersonResult, PhotoPredictor
 from predict.detectors import registry
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
 from run_predict import PredictOptions, predict
-from tests.networks import random_network, stored_options
+from tests.networks import write_checkpoint
 from utils.errors import InputError
 from utils.images import read_image
 
@@ -43,18 +42,8 @@ def _detector(monkeypatch):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    path, body = tmp_path_factory.mktemp("checkpoint") / "untrained.tar", BodyModel.load()
-    torch.save(
-        {
-            "model_state_dict": random_network("feedback", body).state_dict(),
-            "options": stored_options("feedback"),
-            "body": body.identity,
-            "image_size": 64,
-            "mean_parameters": read_mean_parameters()._asdict(),
-        },
-        path,
-    )
-    return path
+    path = tmp_path_factory.mktemp("checkpoint") / "untrained.tar"
+    return write_checkpoint(path, "feedback")
 
 
 @pytest.fixture
