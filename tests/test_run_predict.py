@@ -154,6 +154,29 @@ def test_one_image_meshes_and_no_pictures(tmp_path, checkpoint, fake_detector, f
     assert found == {"a.npz", *written, *TABLES}
 
 
+def test_pictures_are_chosen_and_a_page_shows_them(tmp_path, checkpoint, fake_detector):
+    _write_photo(tmp_path / "photos" / "a.png", 120)
+    chosen = {"pictures": ("views", "overlay"), "page": True, "people": "all"}
+    assert predict(_options(tmp_path, checkpoint, **chosen)) == run_predict.ALL_DONE
+    written = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert written == {"a_1_views.png", "a_1_overlay.png"}
+    assert "a_1_overlay.png" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert {path.name for path in (tmp_path / "out" / "page").iterdir()} == {"a_1.jpg", "a_1.js"}
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ({}, ("overlay", "tpose", "proxy")),
+        ({"people": "all"}, ("overlay", "tpose", "proxy", "people")),
+        ({"vertex_scatter": True, "pictures": ("tpose",)}, ("tpose", "vertices")),
+        ({"vertex_scatter": True, "visuals": False}, ()),
+    ],
+)
+def test_which_pictures_are_made(options, kinds):
+    assert run_predict.choose_pictures(run_predict.PredictOptions(**options)) == kinds
+
+
 def test_a_demo_image_is_compared_with_its_truth(tmp_path, any_checkpoint, capsys):
     """With the real detector."""
     options = _options(
