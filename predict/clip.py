@@ -40,6 +40,7 @@ from utils.errors import InputError, Skipped
 from utils.files import write_npz
 from utils.joints import BODY_MODEL_JOINTS, SMPL_JOINTS
 
+POOR_FIT = 0.8  # of a person's median silhouette IoU; an estimate below it is not used
 OVERLAY_ENDING = "_overlay.mp4"
 
 
@@ -182,7 +183,14 @@ class ClipPredictor:
         return [self.move(estimates, rows) for rows in kept], lines
 
     def move(self, estimates: Estimates, rows: np.ndarray) -> TrackedPerson:
-        """The motion of the person whose estimates are in these rows."""
+        """The motion of the person whose estimates are in these rows.
+
+        To be smoothed, those that fit their silhouette much worse than usual are left out, as where
+        somebody else stands before the person; such gaps are bridged like others.
+        """
+        ious = estimates.rows["silhouette_iou"][rows]
+        if self.options.motion.smoothing > 0:
+            rows = rows[ious >= POOR_FIT * np.median(ious)]
         values = {name: torch.from_numpy(each[rows]) for name, each in estimates.rows.items()}
         frames = estimates.rows["frame"][rows]
         person = TrackedPerson(

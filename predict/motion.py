@@ -29,7 +29,7 @@ OUTLIER = 2.0  # typical distances from the mean shape from which on a frame's b
 ROUNDS = 10  # of finding that mean
 BATCH = 64  # frames that are posed together
 # Of the One-Euro filter at strength 1; `python -m benchmarks.video` shows what they do.
-JOINTS = OneEuroOptions(min_cutoff=1.5, speed_coefficient=0.7)
+JOINTS = OneEuroOptions(min_cutoff=1.5, speed_coefficient=1.5)
 PLACE = OneEuroOptions(min_cutoff=4.0, speed_coefficient=8.0)
 SIZE = OneEuroOptions(min_cutoff=2.0, speed_coefficient=8.0)
 
@@ -38,7 +38,7 @@ SIZE = OneEuroOptions(min_cutoff=2.0, speed_coefficient=8.0)
 class MotionOptions:
     """How the estimates of a person become their motion."""
 
-    smoothing: float = 1.0  # strength; 0: none, spikes too stay; 2: cutoff frequencies halved
+    smoothing: float = 1.0  # strength; 0: none, wrong frames too stay; 2: cutoffs halved
     one_shape: bool = True  # for all frames
     both_ways: bool = True  # smoothing without delay
 
