@@ -6,9 +6,15 @@ For every photo `<name>` it writes into the output folder
     <name>_overlay.png  the predicted body on the photo
     <name>_tpose.png    the predicted shape in the T-pose, from the front and the side
     <name>_proxy.png    what the network saw: silhouette and joints
-    <name>_vertices.png the predicted vertices as points, with --vertex-scatter
+    <name>_people.png   everybody on the photo, with --people all
+    <name>_views.png    the posed body from the side and from above, with --pictures views
+    <name>_vertices.png the predicted vertices as points, with --pictures vertices
     <name>.npz          everything predicted (betas, pose, cameras, vertices, joints, ...)
     <name>.glb          a rigged body, with --save-meshes glb
+and for the folder
+    results.csv         a row a person: box, measurements, betas, IoU; why a photo was skipped
+    results.json        the same
+    index.html          a page with all of it, with --page
 With `--people all` the names are `<name>_1`, `<name>_2` and so on, the most prominent person
 first, also where there is but one.
 
@@ -29,7 +35,7 @@ from utils.signals import end_on_signals
 if __name__ == "__main__":
     end_on_signals()  # before the imports that take time
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -38,12 +44,10 @@ from utils.errors import InputError
 from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
 
 if TYPE_CHECKING:
-    import torch
-
-    from models.checkpoints import Predictor
-    from predict.detectors.interface import Detector
     from predict.folder import FolderPredictor
+    from predict.loading import System
     from predict.people import Photo
+    from predict.pictures import PictureKind
 
 ALL_DONE, NONE_DONE, SOME_SKIPPED = 0, 1, 3
 
@@ -63,15 +67,22 @@ class PredictOptions:
     # input as the network had it in training: "own", or "published" as in the released code; None:
     # what the checkpoint says
     proxy: Literal["own", "published"] | None = None
-    silh_from: str = "mediapipe"  # detector: mediapipe, maskrcnn, pointrend or densepose
+    # detector: mediapipe, maskrcnn, pointrend or densepose; files: your own --masks and --keypoints
+    silh_from: str = "mediapipe"
+    masks: Path | None = None  # with --silh_from files: folder of png masks
+    keypoints: Path | None = None  # with --silh_from files: folder, or one COCO json of all photos
     detector_weights: Path = CHECKPOINTS  # folder with the weights of those that need some
     people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
     device: str = "auto"  # auto (CUDA if there is one), cpu, cuda or cuda:1 ...
     gpu: int | None = None  # the same as --device cuda:N
     batch_size: int = 8  # people that pass through the network together
     visuals: bool = True  # pictures; without them parameters only
-    vertex_scatter: bool = False  # one picture more: the predicted vertices as points
-    renderer: Literal["auto", "pyrender", "own"] = "auto"  # auto: pyrender where OpenGL works
+    # which; None: overlay, tpose and proxy, and with --people all also people
+    pictures: (
+        tuple[Literal["overlay", "tpose", "proxy", "views", "vertices", "people"], ...] | None
+    ) = None
+    vertex_scatter: bool = False  # the same as vertices among the pictures
+    renderer: Literal["auto", "pyrender", "own"] = "auto"  # auto: own, which is the faster one
     # meshes too, in these formats (without a value obj). obj, ply: the posed and the T-posed body;
     # glb: one with skeleton, skin weights and pose. None: no meshes
     save_meshes: tuple[Literal["obj", "ply", "glb"], ...] | None = None
@@ -79,6 +90,7 @@ class PredictOptions:
     fps: float = 25.0  # frames a second of such a folder
     smoothing: float = 1.0  # strength, of the motion in a clip; 0: none
     focal_px: float | None = None  # of a clip's camera, pixels; None: the frame's longer side
+    page: bool = False  # index.html in the output folder, which shows all results
     skip_done: bool = False  # leave out photos whose results are there: goes on where a run stopped
 
 
@@ -95,6 +107,7 @@ def predict(options: PredictOptions) -> int:
     from predict.folder import Background
     from predict.people import Photo
     from predict.results import Report, make_output_folder, make_output_names
+    from predict.tables import ResultTables
     from predict.video import is_clip
     from utils.devices import name_device
     from utils.images import find_images
@@ -106,36 +119,51 @@ def predict(options: PredictOptions) -> int:
     ranks = Ranks.from_environment()
     paths = find_images(options.input)
     make_output_folder(options.output, options.input)
-    photos = ranks.share_of(list(map(Photo, paths, make_output_names(paths))))
-    photos = choose_photos(options, photos)
+    tables = ResultTables(options.output, ranks.rank)
+    share = ranks.share_of(list(map(Photo, paths, make_output_names(paths))))
+    photos, left_out = choose_photos(options, share)
     device = name_device(options.device, options.gpu)
     folder_predictor = load(options, ranks.device_name(device, shared=True))
-    report = Report(numbered=options.people == "all")
+    numbered = options.people == "all"
+    tables.start(folder_predictor.writer.source, photos, left_out, numbered)
+    report = Report(numbered)
     with (
         Background() as background,
         tqdm(total=len(photos), unit="photo", disable=None if ranks.is_first else True) as progress,
     ):
         for result in folder_predictor.predict(photos, background):
+            tables.add(result)
             progress.write(report.add(result))
             sys.stdout.flush()  # whole lines, also where several processes write
             progress.update()
-    total = Report.combine(ranks.gather(report))
+    reports, rows = zip(*ranks.gather((report, tables.rows)), strict=True)
+    total = Report.combine(reports)
     if ranks.is_first:
+        tables.finish(rows)
+        if options.page:
+            from predict.page import write_page  # here: others start sooner without it
+
+            write_page(options.output, paths)
         print(total.summary(options.output))
     return choose_exit_status(total.done, total.skipped)
 
 
-def choose_photos(options: PredictOptions, photos: "list[Photo]") -> "list[Photo]":
-    """Which of the photos to predict; says what becomes of results that are there already."""
+def choose_photos(
+    options: PredictOptions, photos: "list[Photo]"
+) -> "tuple[list[Photo], list[Photo]]":
+    """Which photos to predict and to leave out; says what becomes of results that are there."""
     from predict.results import is_done
 
     numbered = options.people == "all"
-    left = [photo for photo in photos if not is_done(options.output, photo.name, numbered)]
-    if len(left) < len(photos):
+    done: list[Photo] = []
+    new: list[Photo] = []
+    for photo in photos:
+        (done if is_done(options.output, photo.name, numbered) else new).append(photo)
+    if done:
         fate = "left out" if options.skip_done else "made again; --skip-done leaves them out"
-        done = f"{len(photos) - len(left)} of {len(photos)} photos have results"
-        print(f"{done} in {options.output} and are {fate}", flush=True)
-    return left if options.skip_done else photos
+        count = f"{len(done)} of {len(photos)} photos have results"
+        print(f"{count} in {options.output} and are {fate}", flush=True)
+    return (new, done) if options.skip_done else (photos, [])
 
 
 def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
@@ -143,69 +171,62 @@ def load(options: PredictOptions, device_name: str) -> "FolderPredictor":
     # Imported here for the reason that `predict` gives.
     from predict.folder import FolderPredictor
     from predict.meshes import MeshWriter
-    from predict.people import BodyPredictor
     from predict.results import ResultWriter
     from predict.truth_errors import TruthComparer
-    from utils.devices import choose_device
 
-    predictor, detector = load_networks(options, choose_device(device_name))
-    body = predictor.body_model
+    system = load_networks(options, device_name)
+    body = system.predictor.body_model
     everyone, formats = options.people == "all", options.save_meshes
     writer = ResultWriter(
         options.output,
-        faces=body.faces.cpu().numpy(),
+        faces=system.source.faces,
         meshes=None if formats is None else MeshWriter.for_body(body, formats or ("obj",)),
         numbered=everyone,
-        comparer=TruthComparer(body.faces, body.face_parts, predictor.image_size),
+        comparer=TruthComparer(body.faces, body.face_parts, system.predictor.image_size),
+        source=system.source,
     )
     return FolderPredictor(
-        detector,
-        BodyPredictor(predictor, choose_device(device_name), options.batch_size),
+        system.detector,
+        system.body_predictor,
         writer,
         everyone,
-        options.visuals,
+        choose_pictures(options),
         options.renderer,
-        options.vertex_scatter,
     )
 
 
-def load_networks(options: PredictOptions, device: "torch.device") -> "tuple[Predictor, Detector]":
-    """Loads the network with its body, and the detector."""
-    from models.checkpoints import load_predictor
-    from predict.detectors.registry import build_detector
-    from predict.detectors.rules import RULES
+def load_networks(options: PredictOptions, device_name: str) -> "System":
+    """Loads detector and network."""
     from predict.folder import leave_cores_to_other_stages
+    from predict.loading import SystemOptions, load_system
+    from utils.devices import choose_device
 
+    device = choose_device(device_name)
     leave_cores_to_other_stages()
-    predictor = load_predictor(
-        options.checkpoint,
-        device,
-        options.body,
-        options.gender,
-        rounds=options.rounds,
-        refine=options.refine,
-        proxy=options.proxy,
-    )
-    rules = RULES[predictor.proxy_rule]
-    return predictor, build_detector(options.silh_from, device, options.detector_weights, rules)
+    names = [field.name for field in fields(SystemOptions)]
+    return load_system(SystemOptions(**{name: getattr(options, name) for name in names}), device)
 
 
 def predict_clip(options: PredictOptions) -> int:
     """Predicts a clip, writes the results and prints a summary; returns the exit status."""
     from predict.clip import ClipOptions, ClipPredictor, make_key
     from predict.motion import MotionOptions
-    from predict.people import BodyPredictor
     from predict.results import is_done, make_output_folder
     from predict.video import open_clip
-    from utils.devices import choose_device, name_device
+    from utils.devices import name_device
     from utils.processes import Ranks
 
     if Ranks.from_environment().size > 1:
         raise InputError("a clip is predicted by one process; leave out torchrun")
-    if options.vertex_scatter or set(options.save_meshes or ()) - {"glb"}:
-        raise InputError(
-            "a clip gets a GLB, a BVH and an overlay; leave out --save-meshes and --vertex-scatter"
-        )
+    photos_alone = {
+        "save-meshes": set(options.save_meshes or ()) - {"glb"},
+        "vertex-scatter": options.vertex_scatter,
+        "pictures": options.pictures,
+        "page": options.page,
+        "silh_from files": options.silh_from == "files",
+    }
+    for name in (name for name, given in photos_alone.items() if given):
+        raise InputError(f"--{name} is for photos; leave it out for a clip")
     clip = open_clip(options.input, options.fps)
     make_output_folder(options.output, options.input)
     path, everyone = options.input.resolve(), options.people == "all"
@@ -213,8 +234,7 @@ def predict_clip(options: PredictOptions) -> int:
     if options.skip_done and is_done(options.output, name, everyone):
         print(f"{clip.path} has results in {options.output} and is left out")
         return ALL_DONE
-    device = choose_device(name_device(options.device, options.gpu))
-    predictor, detector = load_networks(options, device)
+    system = load_networks(options, name_device(options.device, options.gpu))
     clip_options = ClipOptions(
         everyone,
         options.visuals,
@@ -222,14 +242,28 @@ def predict_clip(options: PredictOptions) -> int:
         options.skip_done,
         MotionOptions(options.smoothing),
         options.focal_px,
+        {name: each for name, each in system.source.arrays.items() if "detected" not in name},
     )
-    body_predictor = BodyPredictor(predictor, device, options.batch_size)
-    clip_predictor = ClipPredictor(detector, body_predictor, predictor.body_on_cpu(), clip_options)
-    key = make_key(clip, options, "checkpoint body gender rounds refine proxy silh_from fps")
+    clip_predictor = ClipPredictor(
+        system.detector, system.body_predictor, system.predictor.body_on_cpu(), clip_options
+    )
+    key = make_key(clip, options, "refine proxy fps", system.source)
     for line in clip_predictor.predict(clip, options.output, name, key):
         print(line)
     print(f"results are in {options.output}")
     return ALL_DONE
+
+
+def choose_pictures(options: PredictOptions) -> "tuple[PictureKind, ...]":
+    """The kinds of pictures to draw."""
+    from predict.pictures import STANDARD_PICTURES
+
+    kinds = options.pictures
+    if kinds is None:
+        kinds = (*STANDARD_PICTURES, *(["people"] if options.people == "all" else []))
+    if options.vertex_scatter and "vertices" not in kinds:
+        kinds = (*kinds, "vertices")
+    return kinds if options.visuals else ()
 
 
 def check_options(options: PredictOptions) -> None:

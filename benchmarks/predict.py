@@ -21,13 +21,11 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.timing import machine, write_json
-from models.checkpoints import load_predictor
 from models.decoder import BodyParameters, decode_in_photos
 from predict.detectors.interface import Detection
-from predict.detectors.registry import build_detector
 from predict.folder import Background, FolderPredictor, leave_cores_to_other_stages
+from predict.loading import SystemOptions, load_system
 from predict.people import (
-    BodyPredictor,
     Photo,
     attempt,
     find_people,
@@ -35,7 +33,9 @@ from predict.people import (
     predict_photos,
     read_photo,
 )
-from predict.results import ResultWriter, draw_photos
+from predict.pictures import STANDARD_PICTURES, PictureKind, draw_photos
+from predict.results import ResultWriter
+from predict.tables import ResultTables
 from predict.truth_errors import TruthComparer
 from renderers.rasteriser import Rasteriser, render_silhouettes
 from utils.command_line import parse_options, run_script
@@ -89,15 +89,21 @@ class Stages:
         self.device = choose_device(options.device)
         if not options.threads:
             leave_cores_to_other_stages()
-        self._predictor = load_predictor(options.checkpoint, self.device)
-        self._detector = build_detector(options.silh_from, self.device)
-        self._body_predictor = BodyPredictor(self._predictor, self.device, options.batch_size)
+        system = load_system(
+            SystemOptions(
+                options.checkpoint, silh_from=options.silh_from, batch_size=options.batch_size
+            ),
+            self.device,
+        )
+        self._detector, self._body_predictor, self._predictor, source = system
+        self._tables = ResultTables(folder)
+        self._tables.start(source, [], [], numbered=False)
         body, size = self._predictor.body_model, self._predictor.image_size
         self._rasteriser = Rasteriser(body.faces, body.face_parts, image_size=size)
         self._rasteriser.to(self.device)
         self._faces, self._renderer = body.faces.cpu().numpy(), options.renderer
         comparer = TruthComparer(body.faces, body.face_parts, size)
-        self._writer = ResultWriter(folder, self._faces, None, False, comparer)
+        self._writer = ResultWriter(folder, self._faces, None, False, comparer, source)
 
         found = [attempt(self._find, photo, "the detector") for photo in list_photos(options)]
         self._found = [photo for photo in found if not isinstance(photo, Skipped)]
@@ -119,11 +125,11 @@ class Stages:
             "network": lambda: [self._regress(batch) for batch in self._batches],
             "body": lambda: [self._pose(*parameters) for parameters in self._parameters],
             "draw": lambda: list(self._draw()),
-            "write": lambda: [self._writer.write(photo) for photo in self._drawn],
-            "one by one, no pictures": lambda: self._whole(False, OneByOne()),
-            "whole, no pictures": lambda: self._whole(False, Background()),
-            "one by one, pictures": lambda: self._whole(True, OneByOne()),
-            "whole, pictures": lambda: self._whole(True, Background()),
+            "write": lambda: [self._tables.add(self._writer.write(photo)) for photo in self._drawn],
+            "one by one, no pictures": lambda: self._whole((), OneByOne()),
+            "whole, no pictures": lambda: self._whole((), Background()),
+            "one by one, pictures": lambda: self._whole(STANDARD_PICTURES, OneByOne()),
+            "whole, pictures": lambda: self._whole(STANDARD_PICTURES, Background()),
         }
 
     def _find(self, photo: Photo) -> Photo:
@@ -143,16 +149,17 @@ class Stages:
         render_silhouettes(bodies.vertices, bodies.cam_wp, self._rasteriser).cpu()
 
     def _draw(self) -> Iterator[Photo | Skipped]:
-        return draw_photos(self._predicted, self._faces, self._renderer)
+        return draw_photos(self._predicted, self._faces, self._renderer, STANDARD_PICTURES)
 
-    def _whole(self, visuals: bool, background: Background) -> None:
+    def _whole(self, pictures: tuple[PictureKind, ...], background: Background) -> None:
         folder = FolderPredictor(
-            self._detector, self._body_predictor, self._writer, False, visuals, self._renderer
+            self._detector, self._body_predictor, self._writer, False, pictures, self._renderer
         )
         with background:
             for result in folder.predict(self.photos, background):
                 if isinstance(result, Skipped):
                     raise InputError(result.reason)
+                self._tables.add(result)
 
 
 def main() -> None:

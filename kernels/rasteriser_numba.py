@@ -16,7 +16,7 @@ _ONE = np.float32(1.0)
 _INFINITY = np.float32(np.inf)
 _NEXT = np.uint32(1)
 
-_EMPTY = np.int64((0x7F800000 << 32) | 0xFFFFFFFF)  # unpacks to depth inf and face -1
+EMPTY = np.int64((0x7F800000 << 32) | 0xFFFFFFFF)  # z-buffer's number of nothing: inf, face -1
 
 # Kinds of faces by their box of pixels: rows * _SIDE + columns (each less one), then the others.
 _SIDE = 8
@@ -209,7 +209,7 @@ def _draw_large(projected, faces, clip, boxes, order, z_buffer):
             for column in range(left, end_column):
                 x = np.float32(column) + _HALF
                 z = _fragment(corner_a, corner_b, corner_c, x, y, clip)
-                number = _packed(z, face) if z < _INFINITY else _EMPTY
+                number = _packed(z, face) if z < _INFINITY else EMPTY
                 z_buffer[row, column] = min(z_buffer[row, column], number)
 
 
@@ -219,7 +219,7 @@ def _resolve(z_buffer, face_parts, parts):
     for row in range(z_buffer.shape[0]):
         for column in range(z_buffer.shape[1]):
             number = z_buffer[row, column]
-            drawn = number != _EMPTY
+            drawn = number != EMPTY
             parts[row, column] = face_parts[np.uint32(number)] if drawn else np.uint8(0)
 
 
@@ -231,6 +231,47 @@ def _unpack(z_buffer, depth, face_index):
             number = z_buffer[row, column]
             depth[row, column] = np.int32(number >> 32).view(np.float32)
             face_index[row, column] = np.int32(number)  # the low half
+
+
+@compiled
+def make_workspace(vertices, faces):
+    """Memory for `fill_z_buffer` to work in, of counts of vertices and faces.
+
+    Returns:
+        Projected vertices (V, 4) as `_project` writes them, and two arrays for sorting faces.
+    """
+    projected = np.empty((vertices, 4), np.float32)  # 16 bytes: one cache line a vertex
+    return projected, np.empty((faces, 4), np.float32), np.empty(faces, np.uint32)
+
+
+@compiled
+def fill_z_buffer(vertices, cam_k, faces, clip, workspace, z_buffer):
+    """Write what is nearest at every pixel of one sample.
+
+    Args:
+        vertices: (V, 3) float32, metres, camera frame.
+        cam_k: (3, 3) float32 intrinsics, pixels.
+        faces: (F, 3) uint32.
+        clip: (near, far), float32, metres.
+        workspace: of `make_workspace`, written.
+        z_buffer: (H, W) int64, written: numbers of `_packed`, `EMPTY` where nothing is drawn.
+
+    Returns:
+        How many vertices are not finite; when it is not 0 the faces at them were not drawn.
+    """
+    projected, boxes, order = workspace
+    z_buffer[:] = EMPTY
+    not_finite = _project(vertices, cam_k, projected)
+    height, width = z_buffer.shape
+    ends = _sort_by_box_size(projected, faces, height, width, boxes, order)
+    start = np.uint32(0)
+    for kind in range(_LARGE):
+        alike = order[start : ends[kind]]
+        rows, columns = np.uint32(kind // _SIDE + 1), np.uint32(kind % _SIDE + 1)
+        _draw_alike(projected, faces, clip, boxes, alike, rows, columns, z_buffer)
+        start = ends[kind]
+    _draw_large(projected, faces, clip, boxes, order[start : ends[_LARGE]], z_buffer)
+    return not_finite
 
 
 @compiled
@@ -250,23 +291,14 @@ def rasterise_samples(vertices, cam_k, faces, face_parts, clip, depth, face_inde
     Returns:
         How many vertices are not finite; when it is not 0 the faces at them were not drawn.
     """
-    projected = np.empty((vertices.shape[1], 4), np.float32)  # 16 bytes: one cache line a vertex
-    boxes = np.empty((faces.shape[0], 4), np.float32)
-    order = np.empty(faces.shape[0], np.uint32)
+    workspace = make_workspace(vertices.shape[1], faces.shape[0])
     height, width = parts.shape[1:]
     z_buffer = np.empty((height, width), np.int64)
     not_finite = 0
     for sample in range(vertices.shape[0]):
-        z_buffer[:] = _EMPTY
-        not_finite += _project(vertices[sample], cam_k[sample], projected)
-        ends = _sort_by_box_size(projected, faces, height, width, boxes, order)
-        start = np.uint32(0)
-        for kind in range(_LARGE):
-            alike = order[start : ends[kind]]
-            rows, columns = np.uint32(kind // _SIDE + 1), np.uint32(kind % _SIDE + 1)
-            _draw_alike(projected, faces, clip, boxes, alike, rows, columns, z_buffer)
-            start = ends[kind]
-        _draw_large(projected, faces, clip, boxes, order[start : ends[_LARGE]], z_buffer)
+        not_finite += fill_z_buffer(
+            vertices[sample], cam_k[sample], faces, clip, workspace, z_buffer
+        )
         _resolve(z_buffer, face_parts, parts[sample])
         if depth.shape[0]:
             _unpack(z_buffer, depth[sample], face_index[sample])

@@ -11,7 +11,8 @@ import torch
 
 from predict.detectors.interface import Detector
 from predict.people import BodyPredictor, Photo, attempt, find_people, predict_photos, read_photo
-from predict.results import PhotoResult, ResultWriter, draw_photos
+from predict.pictures import PictureKind, draw_photos
+from predict.results import PhotoResult, ResultWriter
 from utils.errors import Skipped
 
 Item = TypeVar("Item")
@@ -109,18 +110,16 @@ class FolderPredictor:
         body_predictor: predicts them.
         writer: writes the results.
         everyone: whether all people in a photo are predicted, else the most prominent one.
-        visuals: whether pictures are drawn.
+        pictures: kinds to draw, if any.
         renderer: a backend of `renderers.shading.BodyRenderer`.
-        scatter: whether one more picture shows the vertices as points.
     """
 
     detector: Detector
     body_predictor: BodyPredictor
     writer: ResultWriter
     everyone: bool
-    visuals: bool
+    pictures: tuple[PictureKind, ...]
     renderer: str
-    scatter: bool = False
 
     def predict(
         self, photos: Sequence[Photo], background: Background
@@ -142,13 +141,13 @@ class FolderPredictor:
         # As many as the network takes together: the detector works on them meanwhile.
         found = background.ahead(found, self.body_predictor.batch_size)
         predicted = background.ahead(predict_photos(found, self.body_predictor), QUEUE_DEPTH)
-        if self.visuals:
-            drawn = draw_photos(predicted, self.writer.faces, self.renderer, self.scatter)
+        if self.pictures:
+            drawn = draw_photos(predicted, self.writer.faces, self.renderer, self.pictures)
             predicted = background.ahead(drawn, QUEUE_DEPTH)
         return (attempt(self.writer.write, photo, "writing") for photo in predicted)
 
     def _find(self, photo: Photo) -> Photo:
-        return find_people(photo, self.detector, self.everyone, keep_image=self.visuals)
+        return find_people(photo, self.detector, self.everyone, keep_image=bool(self.pictures))
 
 
 def leave_cores_to_other_stages() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from metrics.metrics import silhouette_iou
 from models.checkpoints import Predictor
 from models.decoder import Bodies, decode_in_photos
-from predict.detectors.interface import Detection, Detector
+from predict.detectors.interface import Detection, Detector, PhotoDetector
 from renderers.rasteriser import Rasteriser, render_silhouettes
 from utils.cameras import boxes_of_silhouettes, cut_silhouettes, points_to_crops, square_crops
 from utils.errors import InputError, Skipped
@@ -44,6 +44,7 @@ class Photo:
     name: str  # that its results go by
     image: np.ndarray | None = None  # (H, W, 3) uint8 RGB
     people: tuple[Person, ...] = ()  # the most prominent first
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)  # of all of them, as a person's
 
 
 def attempt(work: Callable[[Photo], Result], photo: Photo | Skipped, name: str) -> Result | Skipped:
@@ -84,7 +85,10 @@ def find_people(photo: Photo, detector: Detector, everyone: bool, keep_image: bo
     Raises:
         InputError: nobody was found.
     """
-    detections = detector.detect(photo.image)
+    if isinstance(detector, PhotoDetector):
+        detections = detector.detect_in(photo.image, photo.path)
+    else:
+        detections = detector.detect(photo.image)
     if not detections:
         raise InputError(f"{photo.path}: no person found")
     people = tuple(map(Person, detections[: None if everyone else 1]))

@@ -1,28 +1,22 @@
-"""From predicted people to results: pictures, files and the lines that are printed."""
+"""From predicted people to results: files and the lines that are printed."""
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from metrics.measurements import Measurements, measure
 from predict.meshes import TPOSE_MESH, MeshWriter
-from predict.people import Person, Photo, attempt
+from predict.people import Person, Photo
+from predict.records import PersonRecord, ResultSource, describe_person, save_person
 from predict.truth_errors import TruthComparer
-from renderers.overlay import draw_body, draw_proxy, draw_tpose, draw_vertices
-from renderers.shading import BodyRenderer
 from utils.command_line import escape_controls
 from utils.errors import InputError, Skipped
-from utils.files import check_writable, write_npz
+from utils.files import check_writable
 from utils.images import write_image
-from utils.joints import BODY_MODEL_JOINTS, COCO17
-
-PICTURE_SIDE = 1600  # px, longer side; larger photos are shown reduced
 
 
 @dataclass(frozen=True)
@@ -33,6 +27,7 @@ class PhotoResult:
     measurements: list[Measurements]  # of its people, the most prominent first
     silhouette_ious: list[float]  # theirs, of the predicted with the detected silhouette
     errors: dict[str, float] | None  # of the first person, by name with unit; None without truth
+    records: tuple[PersonRecord, ...] = ()  # of its people, for the tables of the folder
 
 
 def make_output_names(paths: Sequence[Path]) -> list[str]:
@@ -90,103 +85,6 @@ def make_output_folder(output: Path, source: Path) -> None:
     check_writable(output)
 
 
-def draw_photos(
-    predicted: Iterable[Photo | Skipped], faces: np.ndarray, renderer: str, scatter: bool = False
-) -> Iterator[Photo | Skipped]:
-    """Draws every person's pictures; the photos' images are no longer needed then.
-
-    All in one generator, so that the renderer is made in the thread that draws: a GL context
-    belongs to one thread.
-
-    Args:
-        predicted: photos with their images.
-        faces: (F, 3) of the body.
-        renderer: a backend of `renderers.shading.BodyRenderer`.
-        scatter: whether one more picture shows the vertices as points.
-
-    Raises:
-        InputError: the renderer that was asked for does not work here.
-    """
-    made = None
-    for photo in predicted:
-        if made is None and not isinstance(photo, Skipped):
-            # Not earlier: until it has found somebody a detector may keep stderr closed, and
-            # nobody would read that there is no OpenGL.
-            made = BodyRenderer(faces, renderer)
-        draw = partial(_draw_people, renderer=made, scatter=scatter)
-        yield attempt(draw, photo, "drawing")
-
-
-def _draw_people(photo: Photo, renderer: BodyRenderer, scatter: bool) -> Photo:
-    people = [
-        replace(person, pictures=draw_person(photo.image, person, renderer, scatter))
-        for person in photo.people
-    ]
-    return replace(photo, image=None, people=tuple(people))
-
-
-def draw_person(
-    image: np.ndarray, person: Person, renderer: BodyRenderer, scatter: bool = False
-) -> dict[str, np.ndarray]:
-    """A predicted person's pictures by kind, (H, W, 3) uint8 RGB.
-
-    Args:
-        image: (H, W, 3) uint8 RGB, the photo; left as it is.
-        person: who was predicted in it.
-        renderer: for the body's faces.
-        scatter: whether one more picture shows the vertices as points.
-    """
-    image, shown = shrink_for_pictures(image, person)
-    arrays, seen = shown.arrays, shown.detection
-    vertices_cam = arrays["vertices"] + arrays["cam_t"]
-    pictures = {
-        "overlay": draw_body(image, renderer, vertices_cam, arrays["cam_k"]),
-        "tpose": draw_tpose(renderer, arrays["vertices_tpose"]),
-        "proxy": draw_proxy(
-            image, seen.silhouette, seen.joints2d_px, seen.joint_confidence, arrays["crops"]
-        ),
-    }
-    if scatter:
-        pictures["vertices"] = draw_vertices(image, vertices_cam, arrays["cam_k"])
-    return pictures
-
-
-def shrink_for_pictures(image: np.ndarray, person: Person) -> tuple[np.ndarray, Person]:
-    """Shrinks a photo to `PICTURE_SIDE`, and moves what is known about a person in it.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        person: in pixels of this photo.
-
-    Returns:
-        The smaller photo and the person in its pixels (the detection, and cam_k, crops and
-        joints2d_px of the arrays); both as they are where the photo is no larger.
-    """
-    height, width = image.shape[:2]
-    if max(height, width) <= PICTURE_SIDE:
-        return image, person
-    zoom = PICTURE_SIDE / max(height, width)
-    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-    scale = np.array([size[0] / width, size[1] / height], dtype=np.float32)
-    detection, arrays = person.detection, person.arrays
-    silhouette = cv2.resize(
-        detection.silhouette.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
-    )
-    shrunk = replace(
-        detection,
-        silhouette=silhouette.astype(bool),
-        joints2d_px=detection.joints2d_px * scale,
-        box=detection.box * np.tile(scale, 2),
-    )
-    moved = {
-        "cam_k": np.diag([*scale, 1]).astype(np.float32) @ arrays["cam_k"],
-        "crops": arrays["crops"] * np.array([*scale, zoom], dtype=np.float32),
-        "joints2d_px": arrays["joints2d_px"] * scale,
-    }
-    smaller = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return smaller, replace(person, detection=shrunk, arrays={**arrays, **moved})
-
-
 @dataclass(frozen=True)
 class ResultWriter:
     """Measures people and writes their files.
@@ -197,6 +95,7 @@ class ResultWriter:
         meshes: writes meshes too; None: none.
         numbered: whether people have numbers, as where all in a photo are predicted.
         comparer: with the truth, where it lies beside a photo.
+        source: what predicts, which is written beside every person; None: unknown.
     """
 
     output: Path
@@ -204,6 +103,7 @@ class ResultWriter:
     meshes: MeshWriter | None
     numbered: bool
     comparer: TruthComparer
+    source: ResultSource | None = None
 
     def write(self, photo: Photo) -> PhotoResult:
         """Writes all files of a photo, with the pictures that were drawn.
@@ -212,38 +112,32 @@ class ResultWriter:
             InputError: a file cannot be written.
         """
         names = make_person_names(photo.name, len(photo.people), self.numbered)
+        for kind, picture in photo.pictures.items():
+            write_image(self.output / f"{photo.name}_{kind}.png", picture)
         # The first person last, whose npz says that the photo is done, see `is_done`.
-        people = list(zip(names, photo.people, strict=True))
-        measurements = [self._write_person(*each) for each in people[::-1]][::-1]
+        people = list(enumerate(zip(names, photo.people, strict=True), start=1))
+        written = [
+            self._write_person(photo.path.name, number, *each) for number, each in people[::-1]
+        ][::-1]
         return PhotoResult(
             photo.path.name,
-            measurements,
+            [measurements for measurements, _ in written],
             [person.silhouette_iou for person in photo.people],
             self.comparer.errors_beside(photo.path, photo.people[0].arrays),
+            tuple(record for _, record in written),
         )
 
-    def _write_person(self, name: str, person: Person) -> Measurements:
+    def _write_person(
+        self, file: str, number: int, name: str, person: Person
+    ) -> tuple[Measurements, PersonRecord]:
         measurements = measure(person.arrays["vertices_tpose"], self.faces)
+        record = describe_person(file, number, name, person, measurements)
         if self.meshes is not None:
             self.meshes.write(self.output / name, person.arrays)
         for kind, picture in person.pictures.items():
             write_image(self.output / f"{name}_{kind}.png", picture)
-        save_person(self.output / f"{name}.npz", person)
-        return measurements
-
-
-def save_person(path: Path, person: Person) -> None:
-    """Writes everything that is known about a person to an npz file."""
-    arrays = {
-        **person.arrays,
-        "joint_names": np.array(BODY_MODEL_JOINTS),
-        "detected_joints2d_px": person.detection.joints2d_px,
-        "detected_joint_confidence": person.detection.joint_confidence,
-        "detected_joint_names": np.array(COCO17),
-        "detected_box": person.detection.box,
-    }
-    # Not compressed: the numbers are floats, which would shrink by a tenth and take thrice as long.
-    write_npz(path, arrays, compress=False)
+        save_person(self.output / f"{name}.npz", person, record, self.source)
+        return measurements, record
 
 
 class Report:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import torch
 
+from kernels import shading_numba
 from renderers.shading import MAX_RENDER_SIDE, BodyRenderer
 from utils.cameras import project_perspective
 from utils.joints import COCO17, COCO17_LIMB_INDICES
@@ -19,6 +20,9 @@ TPOSE_DISTANCE = 12.0  # m
 TPOSE_BACKGROUND = 250
 FRONT = np.diag([1.0, -1.0, -1.0])  # body axes (y up) to camera axes, seen from the front
 FROM_LEFT = FRONT @ np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])  # seen from the body's left
+# From the photo's camera axes to those of a camera beside the person, and of one above.
+FROM_RIGHT_OF_CAMERA = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+FROM_ABOVE = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 SILHOUETTE_COLOUR = (40, 170, 255)
 VERTEX_COLOUR = (255, 60, 160)
@@ -32,15 +36,16 @@ SUBPIXEL_BITS = 4  # cv2 draws at 1/16 px
 
 
 class Window(NamedTuple):
-    """A square part of a photo, whole pixels; it may reach beyond the photo."""
+    """A part of a photo, whole pixels."""
 
     x: int  # of its left edge
     y: int  # of its upper edge
-    size: int
+    width: int
+    height: int
 
 
 def find_window(points_px: np.ndarray, width: int, height: int) -> Window | None:
-    """The square window that holds every projected vertex which the photo can show.
+    """The window that holds every projected vertex which the photo can show.
 
     Args:
         points_px: (V, 2) pixels of the photo.
@@ -55,7 +60,7 @@ def find_window(points_px: np.ndarray, width: int, height: int) -> Window | None
     high = np.minimum(np.ceil(points_px.max(axis=0)) + WINDOW_MARGIN, extent).astype(int)
     if (high <= low).any():
         return None
-    return Window(int(low[0]), int(low[1]), int((high - low).max()))
+    return Window(*map(int, (*low, *(high - low))))
 
 
 def draw_body(
@@ -84,13 +89,18 @@ def draw_body(
     window = find_window(points_px, width, height)
     if window is None:
         return photo.copy()
-    side = min(window.size, MAX_RENDER_SIDE)
-    zoom = side / window.size
-    window_k = np.diag([zoom, zoom, 1]) @ (cam_k - [[0, 0, window.x], [0, 0, window.y], [0, 0, 0]])
-    picture = renderer.render(vertices_cam, window_k.astype(np.float32), side, colours)
-    if side != window.size:
-        picture = cv2.resize(picture, (window.size, window.size), interpolation=cv2.INTER_LINEAR)
-    return _compose(photo, picture * np.float32(opacity), window)
+    zoom = min(1.0, MAX_RENDER_SIDE / max(window.width, window.height))
+    size = (max(1, round(zoom * window.height)), max(1, round(zoom * window.width)))
+    scale = np.diag([size[1] / window.width, size[0] / window.height, 1])
+    window_k = scale @ (cam_k - [[0, 0, window.x], [0, 0, window.y], [0, 0, 0]])
+    picture = renderer.render(vertices_cam, window_k.astype(np.float32), size, colours)
+    if zoom < 1:
+        picture = cv2.resize(picture, (window.width, window.height), interpolation=cv2.INTER_LINEAR)
+    composed = photo.copy()
+    rows = slice(window.y, window.y + window.height)
+    columns = slice(window.x, window.x + window.width)
+    shading_numba.blend(picture, np.float32(opacity), composed[rows, columns])
+    return composed
 
 
 def draw_vertices(photo: np.ndarray, vertices_cam: np.ndarray, cam_k: np.ndarray) -> np.ndarray:
@@ -121,19 +131,6 @@ def _project(vertices_cam: np.ndarray, cam_k: np.ndarray) -> np.ndarray:
     return project_perspective(*pair)[0].numpy()
 
 
-def _compose(photo: np.ndarray, picture: np.ndarray, window: Window) -> np.ndarray:
-    """Lays an RGBA picture over a window of the photo."""
-    height, width = photo.shape[:2]
-    composed = photo.copy()
-    rows = slice(window.y, min(window.y + window.size, height))
-    columns = slice(window.x, min(window.x + window.size, width))
-    layer = picture[: rows.stop - rows.start, : columns.stop - columns.start]
-    below = composed[rows, columns].astype(np.float32)
-    mixed = layer[..., :3] * 255 + below * (1 - layer[..., 3:])
-    composed[rows, columns] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-    return composed
-
-
 def draw_proxy(
     picture: np.ndarray,
     silhouette: np.ndarray,
@@ -156,12 +153,13 @@ def draw_proxy(
         guessed by the detector rather than seen.
     """
     picture = picture.copy()
-    tint = np.array(SILHOUETTE_COLOUR) * SILHOUETTE_OPACITY
-    within = picture[silhouette] * (1 - SILHOUETTE_OPACITY) + tint
-    picture[silhouette] = within.astype(np.uint8)
-    outline, _ = cv2.findContours(
-        silhouette.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
-    )
+    mask = silhouette.astype(np.uint8)
+    x, y, width, height = cv2.boundingRect(mask)
+    part, mask = (each[y : y + height, x : x + width] for each in (picture, mask))
+    tint = np.full_like(part, SILHOUETTE_COLOUR)
+    tinted = cv2.addWeighted(part, 1 - SILHOUETTE_OPACITY, tint, SILHOUETTE_OPACITY, 0)
+    np.copyto(part, tinted, where=mask[..., None] > 0)
+    outline, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x, y))
     side = float(len(picture) if crop is None else crop[2])
     thickness = max(1, round(side / 250))
     cv2.drawContours(picture, outline, -1, SILHOUETTE_COLOUR, thickness)
@@ -215,13 +213,34 @@ def draw_tpose(renderer: BodyRenderer, vertices_tpose: np.ndarray) -> np.ndarray
     Returns:
         (TPOSE_SIZE, 2 * TPOSE_SIZE, 3) uint8 RGB.
     """
+    return _draw_sides(renderer, vertices_tpose, (FRONT, FROM_LEFT))
+
+
+def draw_views(renderer: BodyRenderer, vertices: np.ndarray) -> np.ndarray:
+    """The posed body from the side and from above, at the scale of `draw_tpose`.
+
+    Args:
+        renderer: for the body's faces.
+        vertices: (V, 3) metres, camera axes (y down, z away).
+
+    Returns:
+        (TPOSE_SIZE, 2 * TPOSE_SIZE, 3) uint8 RGB; the photo's camera is to the left of the left
+        view, and below the right one.
+    """
+    return _draw_sides(renderer, vertices, (FROM_RIGHT_OF_CAMERA, FROM_ABOVE))
+
+
+def _draw_sides(
+    renderer: BodyRenderer, vertices: np.ndarray, sides: tuple[np.ndarray, ...]
+) -> np.ndarray:
+    """Pictures side by side; each of `sides` (3, 3) turns the vertices to a camera's axes."""
     canvas = np.full((TPOSE_SIZE, TPOSE_SIZE, 3), TPOSE_BACKGROUND, dtype=np.uint8)
     focal = TPOSE_SIZE * TPOSE_DISTANCE / TPOSE_EXTENT
     half = TPOSE_SIZE / 2
     cam_k = np.array([[focal, 0, half], [0, focal, half], [0, 0, 1]], dtype=np.float32)
-    centre = (vertices_tpose.min(axis=0) + vertices_tpose.max(axis=0)) / 2
+    centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     views = []
-    for to_camera in (FRONT, FROM_LEFT):
-        vertices_cam = (vertices_tpose - centre) @ to_camera.T + [0, 0, TPOSE_DISTANCE]
+    for to_camera in sides:
+        vertices_cam = (vertices - centre) @ to_camera.T + [0, 0, TPOSE_DISTANCE]
         views.append(draw_body(canvas, renderer, vertices_cam.astype(np.float32), cam_k))
     return np.concatenate(views, axis=1)

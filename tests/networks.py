@@ -1,6 +1,7 @@
 """Small networks of every kind, for tests that train or predict."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 
@@ -32,3 +33,19 @@ def random_network(name: str, body_model: BodyModel) -> Network:
 def stored_options(name: str) -> dict:
     """The part of a run's options that a checkpoint of one of `NETWORKS` needs."""
     return {"model": asdict(NETWORKS[name])}
+
+
+def write_checkpoint(path: Path, network: str) -> Path:
+    """A checkpoint of one of `NETWORKS` that was never trained."""
+    body = BodyModel.load()
+    torch.save(
+        {
+            "model_state_dict": random_network(network, body).state_dict(),
+            "options": stored_options(network),
+            "body": body.identity,
+            "image_size": 64,
+            "mean_parameters": read_mean_parameters()._asdict(),
+        },
+        path,
+    )
+    return path

@@ -1,5 +1,6 @@
 """run_predict.py from its command line to its files and exit status."""
 
+import csv
 import os
 import signal
 import socket
@@ -16,19 +17,19 @@ import torch
 
 import run_predict
 from models import refinement
-from models.body_model import BodyModel, read_mean_parameters
 from predict import truth_errors
 from predict.detectors import registry
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
 from predict.detectors.rules import OWN, PUBLISHED, DetectorRules
 from run_predict import PredictOptions, choose_exit_status, main, predict
-from tests.networks import NETWORKS, random_network, stored_options
+from tests.networks import NETWORKS, write_checkpoint
 from utils.command_line import STOPPED, WRONG_USE, run_script
 from utils.paths import CHECKPOINTS, DEMO, ROOT
 from utils.proxy import Observation
 
 FILES = ("{}_overlay.png", "{}_tpose.png", "{}_proxy.png", "{}.npz")
+TABLES = ["results.csv", "results.json"]
 
 
 class FakeDetector:
@@ -59,32 +60,16 @@ class FakeDetector:
         return people
 
 
-def _write_checkpoint(path: Path, network: str) -> Path:
-    """Of a network that was never trained."""
-    body = BodyModel.load()
-    torch.save(
-        {
-            "model_state_dict": random_network(network, body).state_dict(),
-            "options": stored_options(network),
-            "body": body.identity,
-            "image_size": 64,
-            "mean_parameters": read_mean_parameters()._asdict(),
-        },
-        path,
-    )
-    return path
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    return _write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "untrained.tar", "published")
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "untrained.tar", "published")
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def any_checkpoint(request, tmp_path_factory) -> Path:
     """The test is run with a checkpoint of every network."""
     path = tmp_path_factory.mktemp("checkpoint") / f"{request.param}.tar"
-    return _write_checkpoint(path, request.param)
+    return write_checkpoint(path, request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +115,7 @@ def test_a_folder_with_good_and_bad_photos(tmp_path, any_checkpoint, fake_detect
 
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     names = ("a.png", "a.JPG", "z")
-    assert written == sorted(form.format(name) for name in names for form in FILES)
+    assert written == sorted([form.format(name) for name in names for form in FILES] + TABLES)
     printed = capsys.readouterr().out
     assert "3 of 6 photos done" in printed
     for reason in ("empty_room.bmp: no person found", "RuntimeError: out of memory", "text.png"):
@@ -162,11 +147,34 @@ def test_one_image_meshes_and_no_pictures(tmp_path, checkpoint, fake_detector, f
         checkpoint,
         input=tmp_path / "photos" / "a.png",
         visuals=False,
-        save_meshes=("obj",),
+        save_meshes=formats,
     )
     assert predict(options) == run_predict.ALL_DONE
-    written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["a.npz", "a.obj", "a_tpose.obj"]
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found == {"a.npz", *written, *TABLES}
+
+
+def test_pictures_are_chosen_and_a_page_shows_them(tmp_path, checkpoint, fake_detector):
+    _write_photo(tmp_path / "photos" / "a.png", 120)
+    chosen = {"pictures": ("views", "overlay"), "page": True, "people": "all"}
+    assert predict(_options(tmp_path, checkpoint, **chosen)) == run_predict.ALL_DONE
+    written = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert written == {"a_1_views.png", "a_1_overlay.png"}
+    assert "a_1_overlay.png" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert {path.name for path in (tmp_path / "out" / "page").iterdir()} == {"a_1.jpg", "a_1.js"}
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ({}, ("overlay", "tpose", "proxy")),
+        ({"people": "all"}, ("overlay", "tpose", "proxy", "people")),
+        ({"vertex_scatter": True, "pictures": ("tpose",)}, ("tpose", "vertices")),
+        ({"vertex_scatter": True, "visuals": False}, ()),
+    ],
+)
+def test_which_pictures_are_made(options, kinds):
+    assert run_predict.choose_pictures(run_predict.PredictOptions(**options)) == kinds
 
 
 def test_a_demo_image_is_compared_with_its_truth(tmp_path, any_checkpoint, capsys):
@@ -222,6 +230,8 @@ def test_results_that_are_there_are_left_out_or_made_again_with_a_word(
     assert "1 of 2 photos have results in" in capsys.readouterr().out
     assert (options.output / "a.npz").read_text() == "kept"
     assert (options.output / "b.npz").is_file()
+    with (options.output / "results.csv").open() as table:
+        assert [row["name"] for row in csv.DictReader(table)] == ["a", "b"]
     assert predict(options) == run_predict.ALL_DONE
     assert "are made again; --skip-done leaves them out" in capsys.readouterr().out
     assert (options.output / "a.npz").read_bytes()[:2] == b"PK"
@@ -253,7 +263,7 @@ def test_everybody_gets_a_number(tmp_path, any_checkpoint, fake_detector, capsys
             tmp_path, any_checkpoint, people=people, visuals=False, output=tmp_path / people
         )
         assert predict(options) == run_predict.ALL_DONE
-    written = {path.stem: _arrays(path) for path in (tmp_path / "all").iterdir()}
+    written = {path.stem: _arrays(path) for path in (tmp_path / "all").glob("*.npz")}
     assert sorted(written) == ["one_1", "two_1", "two_2"]
     main_person = _arrays(tmp_path / "main" / "two.npz")
     np.testing.assert_allclose(written["two_1"]["vertices"], main_person["vertices"], atol=1e-4)
@@ -264,7 +274,7 @@ def test_everybody_gets_a_number(tmp_path, any_checkpoint, fake_detector, capsys
 
 
 def test_people_are_refined_when_asked(tmp_path, fake_detector, monkeypatch):
-    stored = torch.load(_write_checkpoint(tmp_path / "plain.tar", "feedback"))
+    stored = torch.load(write_checkpoint(tmp_path / "plain.tar", "feedback"))
     torch.save({**stored, "error_covariance": 0.01 * torch.eye(85)}, tmp_path / "spread.tar")
     _write_photo(tmp_path / "photos" / "a.png", 120)
     refined_by = []
@@ -435,7 +445,7 @@ def test_two_processes_write_what_one_writes(tmp_path, any_checkpoint, fake_dete
 
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == names
-    assert len(names) == 5 * 4  # three photos with one person, one with two
+    assert len(names) == 5 * 4 + 2  # three photos with one person, one with two; the tables
     for name in names:
         one, two = ((tmp_path / folder / name) for folder in ("one", "two"))
         assert one.read_bytes() == two.read_bytes(), name
@@ -472,6 +482,8 @@ def test_batches_change_nothing(tmp_path, any_checkpoint, fake_detector):
         (["--batch-size", "0"], "--batch-size is 0"),
         (["--device", "cuda:99"], "cuda:99"),
         (["--device", "abacus"], "unknown device 'abacus'"),
+        (["--silh_from", "files"], "--silh_from files needs --masks FOLDER"),
+        (["--masks", "photos"], "--masks and --keypoints are for --silh_from files"),
         (["--gpu", "99"], "device cuda:99 was asked for"),
         (["--gpu", "0", "--device", "cpu"], "--gpu 0 and --device cpu both name a device"),
     ],

@@ -1,10 +1,12 @@
 """Writing files so that they are whole or not there, and the folders they go to."""
 
 import contextlib
+import hashlib
 import io
 import os
 import threading
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -59,11 +61,42 @@ def round_to_steps(values: np.ndarray, step: float, dtype: type = np.float32) ->
     return (np.round(values / step) * step).astype(dtype)
 
 
-def write_npz(path: Path, arrays: dict[str, np.ndarray], compress: bool = True) -> None:
-    """Writes arrays by name as an npz; raises InputError where it cannot."""
+def write_npz(
+    path: Path, arrays: Mapping[str, np.ndarray], compress: bool = True, start: bytes = b""
+) -> None:
+    """Writes arrays by name as an npz, see `pack_npz`; raises InputError where it cannot."""
+    write_whole(path, pack_npz(arrays, compress, start))
+
+
+def pack_npz(arrays: Mapping[str, np.ndarray], compress: bool = True, start: bytes = b"") -> bytes:
+    """The content of an npz.
+
+    Args:
+        arrays: by name, in the order of the file.
+        compress: whether to deflate them.
+        start: content of another npz, whose arrays come first: what many files have in common is
+            packed once.
+    """
     file = io.BytesIO()
-    (np.savez_compressed if compress else np.savez)(file, **arrays)
-    write_whole(path, file.getvalue())
+    file.write(start)
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, "a", method) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+    return file.getvalue()
+
+
+def hash_file(path: Path) -> str:
+    """The first 16 digits of a file's SHA-256, which `sha256sum` prints.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def lock_folder(folder: Path) -> IO:

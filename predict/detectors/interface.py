@@ -1,7 +1,8 @@
 """What a detector takes and gives, whatever library stands behind it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -49,4 +50,13 @@ class Detector(Protocol):
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """The people in `image`, (H, W, 3) uint8 RGB, the most prominent first; empty if none."""
+        ...
+
+
+@runtime_checkable
+class PhotoDetector(Protocol):
+    """Finds people in a photo by what lies beside its file."""
+
+    def detect_in(self, image: np.ndarray, photo: Path) -> list[Detection]:
+        """As `Detector.detect`; `photo` is the file that the image was read from."""
         ...

@@ -131,13 +131,13 @@ def _assign(
     near = overlaps >= MIN_IOU
     agreement = np.zeros_like(overlaps)  # 0 for strangers: they win nothing by being paired
     for mask, pose in np.argwhere(near):
-        inside = _share_inside(masks[mask].mask, poses[pose])
+        inside = measure_share_inside(masks[mask].mask, poses[pose])
         agreement[mask, pose] = overlaps[mask, pose] + inside
     pairs = zip(*linear_sum_assignment(agreement, maximize=True), strict=True)
     return [(int(mask), int(pose)) for mask, pose in pairs if near[mask, pose]]
 
 
-def _share_inside(mask: np.ndarray, pose: PoseCandidate) -> float:
+def measure_share_inside(mask: np.ndarray, pose: PoseCandidate) -> float:
     """Share of a pose's seen joints that lie in the mask; 0 when none was seen."""
     height, width = mask.shape
     seen = (pose.joint_confidence > 0) & inside_image(pose.joints2d_px, width, height)

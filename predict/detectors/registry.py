@@ -8,6 +8,7 @@ import torch
 
 from predict.detectors.framed import FramedDetector
 from predict.detectors.interface import Detector
+from predict.detectors.own_files import FILES, OwnFiles, OwnFilesDetector
 from predict.detectors.rules import OWN, DetectorRules
 from utils.errors import InputError, Skipped
 from utils.paths import CHECKPOINTS
@@ -40,6 +41,7 @@ def build_detector(
     device: torch.device,
     checkpoints: Path = CHECKPOINTS,
     rules: DetectorRules = OWN,
+    own_files: OwnFiles | None = None,
 ) -> Detector:
     """The detector of that name, loaded.
 
@@ -48,10 +50,13 @@ def build_detector(
         device: where its networks run, if they can.
         checkpoints: folder with the weights of those that need some.
         rules: who counts as a person and what of them, and in which pixels it looks.
+        own_files: the user's masks and keypoints, whose "detector" is `FILES`.
 
     Raises:
         InputError: there is no such detector, or its libraries or weights are missing.
     """
+    if name == FILES and own_files is not None:
+        return OwnFilesDetector(own_files, rules)  # in the photo's own pixels, whatever the rules
     if name not in DETECTORS:
         raise InputError(
             f"--silh_from {name}: there is no such detector; expected one of: "

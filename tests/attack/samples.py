@@ -1,6 +1,7 @@
 """A small valid file of every kind that users bring, and what reads it."""
 
 import io
+import json
 import pickle
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +22,10 @@ from models.checkpoints import load_regressor, read_checkpoint
 from models.landmarks import _read_npy
 from models.smpl_files import read_smpl_file
 from predict.detectors.detectron_weights import WeightsFile, read_weights
+from predict.detectors.keypoint_files import read_coco_table, read_keypoints
+from predict.people import Photo
+from predict.records import describe_person, read_record, save_person
+from predict.tables import ResultTables, read_rows
 from predict.video import open_clip
 from synthesis.observed_people import read_observed_people
 from tests.clips import add_tone, numbered_frames, write_frames
@@ -28,6 +33,7 @@ from tests.evaluation_sets import python2_pickle, write_truth_file
 from tests.licensed import chumpy_classes
 from tests.networks import random_network, stored_options
 from tests.observed import write_observed_people
+from tests.predict.test_records import SIZES, make_person, make_source
 from tools.prepare_3dpw import read_sequence
 from tools.read_bvh import read_bvh
 from utils.images import read_image
@@ -71,7 +77,7 @@ def make_samples(folder: Path) -> list[Sample]:
     body = BodyModel.load("open", "neutral").eval()
     return [
         *_numbers(folder, body), *_pickles(), *_weights(body), *_pictures(), *_texts(folder),
-        _clip(folder),
+        *_keypoints(folder), *_results(folder), _clip(folder),
     ]  # fmt: skip
 
 
@@ -93,6 +99,34 @@ def _numbers(folder: Path, body: BodyModel) -> list[Sample]:
         "observed.npz": lambda path: observe([path]),
     }  # fmt: skip
     return [Sample(name, (folder / name).read_bytes(), read) for name, read in readers.items()]
+
+
+def _keypoints(folder: Path) -> list[Sample]:
+    people = np.random.default_rng(0).uniform(1, 99, (2, 17, 3))
+    np.savez(folder / "keypoints.npz", keypoints=people)
+    coco = [{"image_id": "a.jpg", "keypoints": each.ravel().tolist()} for each in people]
+    labels = {"annotations": coco, "images": [{"id": 1, "file_name": "a.jpg"}]}
+    openpose = {"people": [{"pose_keypoints_2d": list(range(75))}]}
+    return [
+        Sample("a.npz", (folder / "keypoints.npz").read_bytes(), read_keypoints),
+        Sample("a.json", json.dumps(coco).encode(), read_keypoints),
+        Sample("all.json", json.dumps(labels).encode(), read_coco_table),
+        Sample("a_keypoints.json", json.dumps(openpose).encode(), read_keypoints),
+    ]
+
+
+def _results(folder: Path) -> list[Sample]:
+    person = make_person()
+    record = describe_person("a.jpg", 1, "a", person, SIZES)
+    save_person(folder / "a.npz", person, record, make_source())
+    photo = Photo(folder / "a.jpg", "a")
+    tables = ResultTables(folder)
+    tables.start(make_source(), [], [photo], numbered=False)
+    return [
+        Sample("a.npz", (folder / "a.npz").read_bytes(), lambda path: read_record(path, "a.jpg")),
+        Sample("results.csv", (folder / "results.csv").read_bytes(),
+               lambda path: read_rows(path.parent)),
+    ]  # fmt: skip
 
 
 def _smpl_arrays() -> dict[str, np.ndarray]:

@@ -12,7 +12,9 @@ from models.body_model import BodyModel
 from models.checkpoints import Predictor
 from predict.detectors.interface import Detection
 from predict.folder import Background, FolderPredictor
+from predict.meshes import MeshWriter
 from predict.people import BodyPredictor, Photo
+from predict.pictures import STANDARD_PICTURES
 from predict.results import PhotoResult, ResultWriter
 from predict.truth_errors import TruthComparer
 from renderers import overlay
@@ -74,9 +76,11 @@ def _folder(predictor: Predictor, output: Path, **changes) -> FolderPredictor:
     settings = {
         "detector": _Detector(),
         "body_predictor": BodyPredictor(predictor, torch.device("cpu"), batch_size=3),
-        "writer": ResultWriter(output, faces, True, changes.get("everyone", True), comparer),
+        "writer": ResultWriter(
+            output, faces, MeshWriter(("obj",), faces), changes.get("everyone", True), comparer
+        ),
         "everyone": True,
-        "visuals": True,
+        "pictures": STANDARD_PICTURES,
         "renderer": "own",
     }
     return FolderPredictor(**{**settings, **changes})
@@ -100,7 +104,7 @@ def test_overlapping_changes_nothing(predictor, photos, tmp_path, monkeypatch):
 
 
 def test_bad_photos_are_told_in_their_place(predictor, photos, tmp_path):
-    folder = _folder(predictor, tmp_path / "out", visuals=False)
+    folder = _folder(predictor, tmp_path / "out", pictures=())
     with Background() as background:
         results = list(folder.predict(photos, background))
     reasons = [getattr(result, "reason", "") for result in results]
@@ -120,7 +124,7 @@ def test_pictures_that_cannot_be_drawn_skip_their_photo_alone(
         return np.zeros((4, 4, 3), np.uint8)
 
     draw_tpose.calls = 0
-    monkeypatch.setattr("predict.results.draw_tpose", draw_tpose)
+    monkeypatch.setattr("predict.pictures.draw_tpose", draw_tpose)
     folder = _folder(predictor, tmp_path / "out", everyone=False)
     with Background() as background:
         results = list(folder.predict(photos[5:], background))

@@ -1,31 +1,24 @@
-"""Pictures, and names and contents of output files."""
+"""Names and contents of output files."""
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
+import predict.results
 import utils.files
 import utils.images
-from models.body_model import BodyModel
-from predict import results
+from metrics.measurements import Measurements
 from predict.detectors.interface import Detection
 from predict.people import Person, Photo
 from predict.results import (
-    PICTURE_SIDE,
     ResultWriter,
-    draw_person,
     is_done,
     make_output_folder,
     make_output_names,
     make_person_names,
-    save_person,
-    shrink_for_pictures,
 )
-from renderers.shading import BodyRenderer
 from utils.errors import InputError
 
 
@@ -46,9 +39,28 @@ def test_no_two_images_share_a_name(files, names):
 
 def test_files_of_different_photos_and_people_never_clash():
     """Every ending that is written, for awkward names, whether people have numbers or not."""
-    stems = ["a", "a_1", "a_1_1", "a_tpose", "a_tpose_tpose", "a_1_tpose", "a_overlay", "A_proxy"]
+    stems = [
+        "a",
+        "a_1",
+        "a_1_1",
+        "a_tpose",
+        "a_tpose_tpose",
+        "a_1_tpose",
+        "a_overlay",
+        "A_proxy",
+        "a_people",
+    ]
     paths = [Path(f"{stem}.{suffix}") for stem in stems for suffix in ("png", "jpg")]
-    endings = (".npz", ".glb", ".obj", "_tpose.obj", "_overlay.png", "_tpose.png", "_proxy.png")
+    endings = (
+        ".npz",
+        ".glb",
+        ".obj",
+        "_tpose.obj",
+        "_overlay.png",
+        "_tpose.png",
+        "_proxy.png",
+        "_views.png",
+    )
     for some in (paths, paths[::2]):
         for count, numbered in ((1, False), (1, True), (12, True)):
             files = [
@@ -57,6 +69,8 @@ def test_files_of_different_photos_and_people_never_clash():
                 for person in make_person_names(name, count, numbered)
                 for ending in endings
             ]
+            if numbered:
+                files += [f"{name}_people.png".casefold() for name in make_output_names(some)]
             assert len(set(files)) == len(files)
 
 
@@ -82,28 +96,16 @@ def test_a_file_in_the_way_is_named(tmp_path):
         make_output_folder(tmp_path / "taken", tmp_path)
 
 
-def test_everything_is_in_the_npz(tmp_path):
-    detection = Detection(
-        np.ones((4, 4), bool), np.ones((17, 2), np.float32), np.ones(17, np.float32), np.zeros(4)
-    )
-    path = tmp_path / "a.b.npz"
-    save_person(path, Person(detection, {"betas": np.arange(10.0)}))
-    with np.load(path) as content:
-        np.testing.assert_array_equal(content["betas"], np.arange(10.0))
-        assert content["joint_names"].shape == (90,)
-        assert content["detected_joint_names"][0] == "nose"
-        assert content["detected_joints2d_px"].shape == (17, 2)
-
-
 def test_a_photo_is_done_when_all_its_files_are(tmp_path, monkeypatch):
     """The run ends at any of its files: it counts as done with the last one alone."""
     detection = Detection(
         np.ones((4, 4), bool), np.ones((17, 2), np.float32), np.ones(17, np.float32), np.zeros(4)
     )
     picture = {"overlay": np.zeros((4, 4, 3), np.uint8)}
-    person = Person(detection, {"vertices_tpose": np.zeros((3, 3))}, pictures=picture)
-    photo = Photo(tmp_path / "a.png", "a", people=(person, person))
-    monkeypatch.setattr(results, "measure", lambda *_: None)
+    arrays = {"vertices_tpose": np.zeros((3, 3)), "betas": np.zeros(10)}
+    person = Person(detection, arrays, pictures=picture)
+    photo = Photo(tmp_path / "a.png", "a", None, (person, person), {"people": picture["overlay"]})
+    monkeypatch.setattr(predict.results, "measure", lambda *_: Measurements(1.8, 80, 0.9, 1, 1))
     comparer = SimpleNamespace(errors_beside=lambda *_: None)
     writer = ResultWriter(tmp_path, np.array([[0, 1, 2]]), None, True, comparer)
     write, written = utils.files.write_whole, []
@@ -116,76 +118,6 @@ def test_a_photo_is_done_when_all_its_files_are(tmp_path, monkeypatch):
     for module in (utils.files, utils.images):
         monkeypatch.setattr(module, "write_whole", check_and_write)
     writer.write(photo)
-    assert written == ["a_2_overlay.png", "a_2.npz", "a_1_overlay.png", "a_1.npz"]
+    of_people = ["a_2_overlay.png", "a_2.npz", "a_1_overlay.png", "a_1.npz"]
+    assert written == ["a_people.png", *of_people]
     assert is_done(tmp_path, "a", True)
-
-
-@pytest.fixture(scope="module")
-def body() -> tuple[np.ndarray, np.ndarray]:
-    model = BodyModel.load()
-    return model.tpose(torch.zeros(1, 10))[0].numpy(), model.faces.numpy()
-
-
-def test_overlay_is_drawn_through_the_photos_camera(body):
-    vertices, faces = body
-    photo = np.zeros((120, 200, 3), dtype=np.uint8)
-    person = _large_person(vertices, zoom=1)
-    detection = replace(person.detection, silhouette=np.zeros((120, 200), dtype=bool))
-    camera = {
-        "cam_t": np.array([0.5, 0, 42], dtype=np.float32),
-        "cam_k": np.array([[42 * 50.0, 0, 100], [0, 42 * 50.0, 60], [0, 0, 1]], dtype=np.float32),
-    }
-    person = replace(person, detection=detection, arrays={**person.arrays, **camera})
-    drawn = draw_person(photo, person, BodyRenderer(faces, "own"))["overlay"].any(axis=2)
-    columns = np.flatnonzero(drawn.any(axis=0))
-    # 50 px a metre: the body's middle is half a metre, 25 px, right of the picture's middle.
-    assert (columns.min() + columns.max() + 1) / 2 == pytest.approx(125, abs=1)
-
-
-def test_a_large_photo_is_shown_reduced_with_everything_in_its_place(body):
-    """Four times too large a photo gives the picture of one that fits."""
-    vertices, faces = body
-    photos = [np.zeros((zoom * 900, zoom * PICTURE_SIDE, 3), np.uint8) for zoom in (1, 4)]
-    person, large_person = (_large_person(vertices, zoom) for zoom in (1, 4))
-    image, same = shrink_for_pictures(photos[0], person)
-    assert image is photos[0]
-    assert same is person
-    image, shrunk = shrink_for_pictures(photos[1], large_person)
-    assert image.shape == photos[0].shape
-    for name in ("cam_k", "crops", "joints2d_px"):
-        np.testing.assert_allclose(shrunk.arrays[name], person.arrays[name], rtol=1e-6)
-    np.testing.assert_array_equal(shrunk.detection.silhouette, person.detection.silhouette)
-    np.testing.assert_allclose(shrunk.detection.joints2d_px, person.detection.joints2d_px)
-    np.testing.assert_allclose(shrunk.detection.box, person.detection.box)
-    renderer = BodyRenderer(faces, "own")
-    small, large = (
-        draw_person(*pair, renderer) for pair in zip(photos, (person, large_person), strict=True)
-    )
-    for kind in ("overlay", "proxy"):
-        np.testing.assert_array_equal(small[kind], large[kind])
-        assert small[kind].any()
-
-
-def _large_person(vertices: np.ndarray, zoom: int) -> Person:
-    """A person in a photo of `PICTURE_SIDE` times `zoom` pixels."""
-    silhouette = np.zeros((900, PICTURE_SIDE), dtype=bool)
-    silhouette[100:700, 300:600] = True
-    joints = np.linspace([310.0, 110], [590, 690], 17)
-    box = np.array([300.0, 100, 600, 700])
-    detection = Detection(
-        silhouette.repeat(zoom, axis=0).repeat(zoom, axis=1),
-        zoom * joints.astype(np.float32), np.ones(17, np.float32), zoom * box.astype(np.float32),
-    )  # fmt: skip
-    focal = 42 * 300.0
-    arrays = {
-        "vertices": vertices * np.array([1, -1, -1], dtype=np.float32),
-        "vertices_tpose": vertices,
-        "cam_t": np.array([0, 0, 42], dtype=np.float32),
-        "cam_k": np.array(
-            [[zoom * focal, 0, zoom * 450], [0, zoom * focal, zoom * 400], [0, 0, 1]],
-            dtype=np.float32,
-        ),
-        "crops": zoom * np.array([450, 400, 720], dtype=np.float32),
-        "joints2d_px": zoom * joints.astype(np.float32),
-    }
-    return Person(detection, arrays)

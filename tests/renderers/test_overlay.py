@@ -1,8 +1,5 @@
 """Bodies on photos: both backends agree, and a machine without GL draws all the same."""
 
-import subprocess
-import sys
-
 import cv2
 import numpy as np
 import pytest
@@ -21,6 +18,7 @@ from renderers.overlay import (
     draw_proxy,
     draw_tpose,
     draw_vertices,
+    draw_views,
     find_window,
 )
 from renderers.shading import BodyRenderer
@@ -50,7 +48,7 @@ def test_both_backends_put_the_body_in_the_same_place(body):
     vertices, faces = body
     colours = np.broadcast_to(np.float32([0.5, 0.3, 0.2]), vertices.shape)
     pictures = [
-        renderer.render(vertices, CAM_K, SIZE, colours)
+        renderer.render(vertices, CAM_K, (SIZE, SIZE), colours)
         for renderer in (_pyrender_or_skip(faces), BodyRenderer(faces, "own"))
     ]
     one, other = (picture[..., 3] >= 0.5 for picture in pictures)
@@ -62,7 +60,7 @@ def test_both_backends_put_the_body_in_the_same_place(body):
 
 def test_the_body_is_lit_and_smooth_edged(body):
     vertices, faces = body
-    picture = BodyRenderer(faces, "own").render(vertices, CAM_K, SIZE)
+    picture = BodyRenderer(faces, "own").render(vertices, CAM_K, (SIZE, SIZE))
     assert picture.shape == (SIZE, SIZE, 4)
     alpha = picture[..., 3]
     assert ((alpha > 0) & (alpha < 1)).any()
@@ -78,7 +76,7 @@ def test_colours_go_to_their_vertices(body):
     colours[:, 0] = vertices[:, 0] > 0  # the right half of the picture is red
     for name in ("own", "pyrender"):
         renderer = _pyrender_or_skip(faces) if name == "pyrender" else BodyRenderer(faces, name)
-        picture = renderer.render(vertices, CAM_K, SIZE, colours)
+        picture = renderer.render(vertices, CAM_K, (SIZE, SIZE), colours)
         # x = 0 is at pixel 100.
         assert picture[:, 102:, 0].max() > 0.5
         assert picture[:, :98, 0].max() < 0.35  # gloss and blending alone
@@ -98,19 +96,23 @@ class _BreaksLater:
         raise RuntimeError("lost context")
 
 
-@pytest.mark.parametrize("backend", [_Broken, _BreaksLater])
-def test_without_gl_our_own_renderer_steps_in(body, backend, monkeypatch, caplog):
+def test_where_gl_is_lost_our_own_renderer_steps_in(body, monkeypatch, caplog):
     vertices, faces = body
-    monkeypatch.setattr(shading, "PyrenderBackend", backend)
-    renderer = BodyRenderer(faces)
+    monkeypatch.setattr(shading, "PyrenderBackend", _BreaksLater)
+    renderer = BodyRenderer(faces, "pyrender")
     for _ in range(2):
-        picture = renderer.render(vertices, CAM_K, SIZE)
+        picture = renderer.render(vertices, CAM_K, (SIZE, SIZE))
         np.testing.assert_array_equal(
-            picture, BodyRenderer(faces, "own").render(vertices, CAM_K, SIZE)
+            picture, BodyRenderer(faces, "own").render(vertices, CAM_K, (SIZE, SIZE))
         )
     assert renderer.name == "own"
     assert len(caplog.records) == 1
     assert "\n" not in caplog.text.strip()
+
+
+def test_gl_is_not_needed_and_not_looked_for(body, monkeypatch):
+    monkeypatch.setattr(shading, "PyrenderBackend", _Broken)
+    assert BodyRenderer(body[1]).name == BodyRenderer(body[1], "own").name == "own"
 
 
 def test_pyrender_asked_for_and_absent_is_an_error(body, monkeypatch):
@@ -121,27 +123,11 @@ def test_pyrender_asked_for_and_absent_is_an_error(body, monkeypatch):
         BodyRenderer(body[1], "opengl")
 
 
-def test_a_wrong_gl_platform_of_the_users_is_kept_and_survived():
-    """In a process of its own, since PyOpenGL chooses its platform once."""
-    program = (
-        "import numpy as np, os\n"
-        "os.environ['PYOPENGL_PLATFORM'] = 'osmesa'\n"
-        "from renderers.shading import BodyRenderer\n"
-        "triangle = np.array([[0, 0, 5], [1, 0, 5], [0, 1, 5]], np.float32)\n"
-        "cam_k = np.array([[50, 0, 20], [0, 50, 20], [0, 0, 1]], np.float32)\n"
-        "picture = BodyRenderer(np.array([[0, 1, 2]])).render(triangle, cam_k, 40)\n"
-        "assert picture[..., 3].max() == 1\n"
-        "assert os.environ['PYOPENGL_PLATFORM'] == 'osmesa'\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_window_holds_the_body_and_starts_in_the_photo():
     points = np.array([[30.2, 40.7], [90.9, 80.1]])
-    # 30.2 - 4 margin, floor 26; 40 - 4 = 36; widths 95 - 26 = 69 and 85 - 36 = 49.
-    assert find_window(points, 200, 100) == Window(26, 36, 69)
-    assert find_window(points - 50, 200, 100) == Window(0, 0, 45)
+    # 30.2 - 4 margin, floor 26; 40 - 4 = 36; to 95 and 85, 69 and 49 px.
+    assert find_window(points, 200, 100) == Window(26, 36, 69, 49)
+    assert find_window(points - 50, 200, 100) == Window(0, 0, 45, 35)
     assert find_window(points + 500, 200, 100) is None
 
 
@@ -151,7 +137,7 @@ def test_drawing_on_part_of_a_photo_is_drawing_on_all_of_it(body):
     photo = np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
     kept = photo.copy()
     drawn = draw_body(photo, renderer, vertices, CAM_K)
-    picture = renderer.render(vertices, CAM_K, SIZE)
+    picture = renderer.render(vertices, CAM_K, (SIZE, SIZE))
     expected = picture[..., :3] * 255 + photo * (1 - picture[..., 3:])
     assert np.abs(drawn - expected).max() < 2
     np.testing.assert_array_equal(photo, kept)
@@ -232,3 +218,22 @@ def test_tpose_is_upright_and_seen_from_front_and_left(body):
     rows = np.flatnonzero(side.any(axis=1))
     sole, shin = np.flatnonzero(side[rows[-3]]), np.flatnonzero(side[rows[-60]])
     assert shin.min() - sole.min() > sole.max() - shin.max()
+
+
+def test_views_are_from_the_side_and_from_above(body):
+    """A rod that points away from the camera, with its heavy end far away and low."""
+    faces = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]])
+    near, far = [0.0, 0.2, -0.5], [0.0, 0.5, 0.5]  # y down: the far end is the lower one
+    vertices = np.array([near, far, [0.1, 0.5, 0.5], [0.0, 0.4, 0.5]], np.float32)
+    drawn = (draw_views(BodyRenderer(faces), vertices) != TPOSE_BACKGROUND).any(axis=2)
+    side, above = drawn[:, :TPOSE_SIZE], drawn[:, TPOSE_SIZE:]
+    # From the side: the near end is at the left, the far and thick one at the right and lower.
+    columns = np.flatnonzero(side.any(axis=0))
+    left, right = (np.flatnonzero(side[:, column]) for column in (columns[3], columns[-3]))
+    assert len(left) < len(right)
+    assert left.mean() < right.mean()
+    # 1 m of 2.3 m shown in 480 px.
+    assert columns[-1] - columns[0] == pytest.approx(480 / 2.3, rel=0.05)
+    # From above: the near end is at the lower edge.
+    rows = np.flatnonzero(above.any(axis=1))
+    assert above[rows[3]].sum() > above[rows[-3]].sum()
