@@ -126,6 +126,8 @@ def predict_clip(options: PredictOptions) -> int:
     device = choose_device(name_device(options.device, options.gpu))
     leave_cores_to_other_stages()
     system = load_system(choose_system(options), device)
+    if system.predictor.known_gender is not None:
+        raise InputError("--gender is for photos; leave it out for a clip")
     clip_options = ClipOptions(
         everyone,
         options.visuals,
@@ -133,11 +135,12 @@ def predict_clip(options: PredictOptions) -> int:
         options.skip_done,
         MotionOptions(options.smoothing),
         options.focal_px,
+        {name: each for name, each in system.source.arrays.items() if "detected" not in name},
     )
     clip_predictor = ClipPredictor(
         system.detector, system.body_predictor, system.predictor.body_on_cpu(), clip_options
     )
-    key = make_key(clip, options, "checkpoint body gender rounds refine proxy silh_from fps")
+    key = make_key(clip, options, "refine proxy fps", system.source)
     for line in clip_predictor.predict(clip, options.output, name, key):
         print(line)
     print(f"results are in {options.output}")
@@ -153,12 +156,10 @@ def check_clip_options(options: PredictOptions) -> None:
         "page": options.page,
         "height": options.height,
         "same-person": options.same_person,
+        "silh_from files": options.silh_from == "files",
     }
-    of_photos = [f"--{name}" for name, value in given.items() if value]
-    if of_photos:
-        raise InputError(
-            f"a clip gets a GLB, a BVH and an overlay; leave out {', '.join(of_photos)}"
-        )
+    for name in (name for name, value in given.items() if value):
+        raise InputError(f"--{name} is for photos; leave it out for a clip")
 
 
 def check_options(options: PredictOptions) -> None:

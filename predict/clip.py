@@ -5,8 +5,8 @@ The clip is read twice. First every frame's people are found and estimated, whic
 smooth motion (`predict.motion`), and the clip is read again for the overlay.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from predict.motion import (
     resample,
 )
 from predict.people import BodyPredictor, Person, Photo, predict_photos
+from predict.records import ResultSource
 from predict.results import make_person_names
 from predict.rigged_mesh import Rig, write_glb
 from predict.tracks import describe_colours, follow_people
@@ -41,6 +42,7 @@ from utils.errors import InputError, Skipped
 from utils.files import write_npz
 from utils.joints import BODY_MODEL_JOINTS, SMPL_JOINTS
 
+POOR_FIT = 0.8  # of a person's median silhouette IoU; an estimate below it is not used
 OVERLAY_ENDING = "_overlay.mp4"
 
 
@@ -63,6 +65,7 @@ class ClipOptions:
     go_on: bool  # whether to use what a stopped run left
     motion: MotionOptions
     focal_px: float | None = None  # of the clip's camera; None: the frame's longer side
+    common: Mapping[str, np.ndarray] = field(default_factory=dict)  # arrays that every npz has too
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,14 @@ class ClipPredictor:
         return [self.move(estimates, rows) for rows in kept], lines
 
     def move(self, estimates: Estimates, rows: np.ndarray) -> TrackedPerson:
-        """The motion of the person whose estimates are in these rows."""
+        """The motion of the person whose estimates are in these rows.
+
+        To be smoothed, those that fit their silhouette much worse than usual are left out, as where
+        somebody else stands before the person; such gaps are bridged like others.
+        """
+        ious = estimates.rows["silhouette_iou"][rows]
+        if self.options.motion.smoothing > 0:
+            rows = rows[ious >= POOR_FIT * np.median(ious)]
         values = {name: torch.from_numpy(each[rows]) for name, each in estimates.rows.items()}
         frames = estimates.rows["frame"][rows]
         person = TrackedPerson(
@@ -209,17 +219,32 @@ class ClipPredictor:
         write_bvh(output / f"{name}.bvh", rig.skinning, motion)
         write_glb(output / f"{name}.glb", rig, motion)
         tpose = self.body_model.tpose(person.betas[:1])[0].numpy()
-        write_npz(
-            output / f"{name}.npz", _list_arrays(person, joints3d, trajectory, clip), compress=False
-        )
-        return _format(name, person, measure(tpose, Anatomy.of(self.body_model)))
+        measurements = measure(tpose, Anatomy.of(self.body_model))
+        arrays = {
+            **self.options.common,
+            **_list_arrays(person, joints3d, trajectory, clip),
+            "vertices_tpose": tpose,
+            "measurements": np.array(measurements, np.float32),
+        }
+        write_npz(output / f"{name}.npz", arrays, compress=False)
+        return _format(name, person, measurements)
 
 
-def make_key(clip: Clip, options: Any, names: str) -> dict[str, Any]:
-    """What the estimates of a clip depend on: the file as it is now, and these options."""
-    paths = clip.images or (clip.path,)
-    files = [[each.name, each.stat().st_size, each.stat().st_mtime_ns] for each in paths]
-    return {"files": files, **{name: str(getattr(options, name)) for name in names.split()}}
+def make_key(clip: Clip, options: Any, names: str, source: ResultSource) -> dict[str, list | str]:
+    """What the estimates of a clip depend on: its files as they are now, what predicts, options.
+
+    Args:
+        clip: to read.
+        options: of the program.
+        names: of the options that count.
+        source: what predicts.
+    """
+    files = [
+        [each.name, each.stat().st_size, each.stat().st_mtime_ns]
+        for each in clip.images or (clip.path,)
+    ]
+    chosen = {name: str(getattr(options, name)) for name in names.split()}
+    return {"files": files, "source": repr(source), **chosen}
 
 
 def _gather(

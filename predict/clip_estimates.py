@@ -17,7 +17,7 @@ from utils.errors import InputError
 from utils.files import check_writable, write_npz, write_whole
 from utils.readers import read_npz
 
-CHUNK = 200  # frames
+CHUNK = 100  # frames
 FOLDER_ENDING = "_unfinished"
 _KEY_FILE = "run.json"
 _SHAPES: dict[str, tuple[int, ...]] = {

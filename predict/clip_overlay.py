@@ -12,16 +12,10 @@ from tqdm import tqdm
 from models.body_model import BodyModel
 from predict.folder import QUEUE_DEPTH, Background
 from predict.motion import TrackedPerson, far_cameras
-from predict.pictures import PICTURE_SIDE
+from predict.pictures import PEOPLE_COLOURS, PICTURE_SIDE
 from predict.video import Clip, ClipWriter, Frame
 from renderers.overlay import draw_body
-from renderers.shading import BODY_COLOUR, BodyRenderer
-
-# Of the people in their order, and from the beginning again.
-_COLOURS = (
-    BODY_COLOUR, (0.95, 0.72, 0.55), (0.68, 0.88, 0.62), (0.93, 0.66, 0.78), (0.95, 0.89, 0.56),
-    (0.74, 0.68, 0.94),
-)  # fmt: skip
+from renderers.shading import BodyRenderer
 
 
 class _Drawn(NamedTuple):
@@ -101,7 +95,7 @@ def _draw(
         # Who looks smaller is taken to stand further away, and is drawn first.
         there.sort(key=lambda place: float(people[place[0]].cam_photo[place[1], 0]))
         for number, row in there:
-            colour = np.float32(_COLOURS[number % len(_COLOURS)])
+            colour = np.float32(PEOPLE_COLOURS[number % len(PEOPLE_COLOURS)])
             vertices, cam_k = _pose(people[number], row, body_model, (width, height))
             cam_k = np.diag([zoom, zoom, 1]).astype(np.float32) @ cam_k
             colours = np.broadcast_to(colour, vertices.shape)

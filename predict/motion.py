@@ -24,11 +24,12 @@ from utils.tensors import pick
 BRIDGED = 0.5  # seconds; longer gaps stay gaps
 SPIKE = float(np.radians(20))  # turn from the frames around, from which on a joint is wrong
 SPIKE_FRAMES = 3  # on each side, that it is compared with
+SPIKE_BATCH = 1000  # frames that are looked through together
 OUTLIER = 2.0  # typical distances from the mean shape from which on a frame's betas weigh less
 ROUNDS = 10  # of finding that mean
 BATCH = 64  # frames that are posed together
 # Of the One-Euro filter at strength 1; `python -m benchmarks.video` shows what they do.
-JOINTS = OneEuroOptions(min_cutoff=1.5, speed_coefficient=0.7)
+JOINTS = OneEuroOptions(min_cutoff=1.5, speed_coefficient=1.5)
 PLACE = OneEuroOptions(min_cutoff=4.0, speed_coefficient=8.0)
 SIZE = OneEuroOptions(min_cutoff=2.0, speed_coefficient=8.0)
 
@@ -37,7 +38,7 @@ SIZE = OneEuroOptions(min_cutoff=2.0, speed_coefficient=8.0)
 class MotionOptions:
     """How the estimates of a person become their motion."""
 
-    smoothing: float = 1.0  # strength; 0: none, spikes too stay; 2: cutoff frequencies halved
+    smoothing: float = 1.0  # strength; 0: none, wrong frames too stay; 2: cutoffs halved
     one_shape: bool = True  # for all frames
     both_ways: bool = True  # smoothing without delay
 
@@ -130,18 +131,27 @@ def remove_spikes(person: TrackedPerson) -> TrackedPerson:
     Where a joint is turned by more than `SPIKE` from what is most central among the frames around
     it (their medoid), it is given that rotation.
     """
-    rotmats, count = person.pose_rotmats, len(person.frames)
+    pieces = torch.arange(len(person.frames)).split(SPIKE_BATCH)
+    parts = [_find_central(person, rows) for rows in pieces]
+    return person._replace(pose_rotmats=torch.cat(parts))
+
+
+def _find_central(person: TrackedPerson, rows: Tensor) -> Tensor:
+    """(R, 24, 3, 3) the rotations of some rows without spikes."""
     around = torch.arange(-SPIKE_FRAMES, SPIKE_FRAMES + 1)
-    rows = (torch.arange(count)[:, None] + around).clamp(0, count - 1)  # (N, W)
-    near = torch.from_numpy(np.abs(person.frames[rows] - person.frames[:, None]) <= SPIKE_FRAMES)
-    windows = rotmats[rows]  # (N, W, 24, 3, 3)
+    places = rows[:, None] + around  # (R, W)
+    within = (places >= 0) & (places < len(person.frames))
+    places = places.clamp(0, len(person.frames) - 1)
+    apart = np.abs(person.frames[places.numpy()] - person.frames[rows.numpy()][:, None])
+    near = torch.from_numpy(apart <= SPIKE_FRAMES) & within
+    windows = person.pose_rotmats[places]  # (R, W, 24, 3, 3)
     cosines = (torch.einsum("nvjab,nwjab->nvwj", windows, windows) - 1) / 2
     angles = torch.acos(cosines.clamp(-1, 1)) * near[:, None, :, None]
-    sums = angles.sum(dim=2).masked_fill(~near[..., None], torch.inf)  # (N, W, 24)
-    central = sums.argmin(dim=1)  # (N, 24)
+    sums = angles.sum(dim=2).masked_fill(~near[..., None], torch.inf)  # (R, W, 24)
+    central = sums.argmin(dim=1)  # (R, 24)
     medoids = windows.gather(1, central[:, None, :, None, None].expand(-1, 1, -1, 3, 3))[:, 0]
     away = angles[:, SPIKE_FRAMES].gather(1, central[:, None])[:, 0] > SPIKE
-    return person._replace(pose_rotmats=torch.where(away[..., None, None], medoids, rotmats))
+    return torch.where(away[..., None, None], medoids, windows[:, SPIKE_FRAMES])
 
 
 def bridge_gaps(person: TrackedPerson) -> TrackedPerson:

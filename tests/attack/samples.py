@@ -86,8 +86,7 @@ def make_samples(folder: Path) -> list[Sample]:
     body = BodyModel.load("open", "neutral").eval()
     return [
         *_numbers(folder, body), *_pickles(), *_weights(body), *_pictures(), *_texts(folder),
-        *_keypoints(folder), *_results(folder),
-        _clip(folder),
+        *_keypoints(folder), *_results(folder), _clip(folder),
     ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from predict.video import ClipWriter, open_clip
 from run_predict import PredictOptions, predict
 from scenes.clips import make_scene
 from tests.clips import FPS, add_tone, read_sound, write_frames
-from tests.test_run_predict import _write_checkpoint
+from tests.networks import write_checkpoint
 from utils.errors import InputError
 from utils.images import write_image
 
@@ -59,7 +59,7 @@ def _fake_detector(monkeypatch):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    return _write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "untrained.tar", "feedback")
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "untrained.tar", "feedback")
 
 
 def _frames() -> list[np.ndarray]:
@@ -102,6 +102,7 @@ def test_everybody_in_a_clip_with_sound(tmp_path, checkpoint, capsys):
         "frames": (24,), "times": (24,), "estimated": (24,), "pose": (24, 72), "betas": (10,),
         "pose_rotmats": (24, 24, 3, 3), "cam_photo": (24, 3), "cam_t": (24, 3),
         "cam_k": (24, 3, 3), "joints3d": (24, 90, 3), "joints2d_px": (24, 90, 2),
+        "vertices_tpose": (6890, 3), "faces": (13776, 3), "joint_names": (90,),
         "trajectory_root": (24, 3, 3), "trajectory_t": (24, 3), "trajectory_k": (3, 3),
     }  # fmt: skip
     assert {name: person[name].shape for name in shapes} == shapes

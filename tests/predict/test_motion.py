@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from predict import motion
 from predict.motion import (
     MotionOptions,
     TrackedPerson,
@@ -73,6 +74,20 @@ def test_with_another_shape_a_person_is_seen_where_they_were(body_model):
         joints = pose_bodies(each, body_model)[:, COCO17_IN_90]
         places.append(each.cam_photo[:, None, :1] * joints[..., :2] + each.cam_photo[:, None, 1:])
     assert (places[0] - places[1]).norm(dim=-1).mean() < 3  # px of about 340
+
+
+@pytest.mark.parametrize("batch", [5, 1000])
+def test_legs_that_are_exchanged_for_a_moment_come_back(monkeypatch, batch):
+    monkeypatch.setattr(motion, "SPIKE_BATCH", batch)
+    person = _person(list(range(30)))
+    wrong = person.pose_rotmats.clone()
+    quarter = axis_angle_to_rotmat(torch.tensor([0, 1.5, 0]))
+    wrong[12:14, 1:3] = wrong[12:14, 1:3] @ quarter
+    wrong[0, 18] = wrong[0, 18] @ quarter
+    mended = motion.remove_spikes(person._replace(pose_rotmats=wrong)).pose_rotmats
+    torch.testing.assert_close(mended[:, :3], person.pose_rotmats[:, :3])
+    torch.testing.assert_close(mended[:, 18], person.pose_rotmats[:, 18])
+    torch.testing.assert_close(mended[2:-2], person.pose_rotmats[2:-2])  # what moves steadily stays
 
 
 def test_smoothing_is_an_option(body_model):
