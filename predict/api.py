@@ -17,7 +17,7 @@ import numpy as np
 
 from metrics.anatomy import Anatomy
 from metrics.measurements import measure
-from predict.loading import SystemOptions, load_system
+from predict.loading import SystemOptions, build_estimator, load_system
 from predict.people import Person, Photo, attempt, find_people, predict_photos, read_photo
 from predict.records import add_margins, choose_margins, collect_arrays, describe_person
 from renderers.overlay import draw_body
@@ -130,7 +130,7 @@ class PhotoPredictor:
         refine: whether a fit follows, for silhouettes and joints that are nearly exact.
         batch_size: people that pass through the network together.
         body: "open" or "smpl"; None: the checkpoint's.
-        gender: of the body; None: the checkpoint's.
+        gender: of the people, where it is known; None: the checkpoint's.
         proxy: "own" or "published" input; None: what the checkpoint says.
         detector_weights: folder with the weights of detectors that need some.
         masks: with the detector "files": folder of masks.
@@ -171,6 +171,7 @@ class PhotoPredictor:
         )  # fmt: skip
         self._system = load_system(options, choose_device(device))
         self._everyone = people == "all"
+        self._estimator = build_estimator(self._system, options.checkpoint, {})
 
     def __call__(self, images: Iterable[Image]) -> list[PhotoPrediction]:
         """The people in each image.
@@ -191,6 +192,7 @@ class PhotoPredictor:
             if isinstance(photo, Skipped):
                 yield PhotoPrediction(names[index], reason=photo.reason)
             else:
+                photo = photo if self._estimator is None else self._estimator.inform(photo)
                 people = enumerate(photo.people, start=1)
                 yield PhotoPrediction(
                     names[index], tuple(self._describe(photo, *each) for each in people)

@@ -1,5 +1,6 @@
 """Loads what predicts: a detector, and a network with its body."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import NamedTuple
 import torch
 
 from metrics.measurement_errors import KnownErrors, read_measurement_errors
+from models.body_model import BodyModel
 from models.checkpoints import Predictor, load_predictor
+from models.shape_errors import know_gender, read_shape_errors, shape_errors_path
 from predict.detectors.interface import Detector
 from predict.detectors.own_files import check_own_files
 from predict.detectors.registry import build_detector
 from predict.detectors.rules import RULES
+from predict.known_people import ShapeEstimator
 from predict.people import BodyPredictor
 from predict.records import ResultSource, describe_source
 from utils.conventions import ProxyRule
@@ -83,3 +87,30 @@ def load_system(options: SystemOptions, device: torch.device) -> System:
         source,
         KnownErrors(table, options.silh_from),
     )
+
+
+def build_estimator(
+    system: System, checkpoint: Path, heights: Mapping[str, float], several: bool = False
+) -> ShapeEstimator | None:
+    """What shapes people by what is known of them, if anything is.
+
+    Where it was not measured how the network errs, a height that is known scales people alone.
+
+    Args:
+        system: loaded.
+        checkpoint: its file.
+        heights: metres, see `ShapeEstimator`.
+        several: whether photos of one person get one shape.
+
+    Raises:
+        InputError: it was not measured, and a gender or several photos cannot do without.
+    """
+    gender = system.predictor.known_gender
+    measured = shape_errors_path(checkpoint).is_file()
+    if not several and gender is None and not (heights and measured):
+        return None
+    errors = read_shape_errors(checkpoint, system.source.checkpoint_hash, "detector")
+    if gender is not None:
+        neutral = system.predictor.body_model
+        errors = know_gender(errors, neutral, BodyModel.load(neutral.identity["name"], gender))
+    return ShapeEstimator(system.body_predictor, errors, gender, heights)

@@ -3,12 +3,9 @@
 from dataclasses import fields
 
 from metrics.anatomy import Anatomy
-from models.body_model import BodyModel
-from models.shape_errors import know_gender, read_shape_errors, shape_errors_path
 from predict.folder import FolderPredictor, leave_cores_to_other_stages
 from predict.heights import read_heights
-from predict.known_people import ShapeEstimator
-from predict.loading import System, SystemOptions, load_system
+from predict.loading import SystemOptions, build_estimator, load_system
 from predict.meshes import MeshWriter
 from predict.options import PredictOptions
 from predict.people import Photo
@@ -75,7 +72,7 @@ def load_folder_predictor(
         source=system.source,
         known_errors=system.known_errors,
     )
-    estimator = build_estimator(options, system, heights)
+    estimator = build_estimator(system, options.checkpoint, heights, options.same_person)
     sharer = None
     if options.same_person:
         sharer, estimator = ShapeSharer(estimator, keep_image=options.visuals), None
@@ -106,24 +103,3 @@ def choose_pictures(options: PredictOptions) -> tuple[PictureKind, ...]:
     if options.vertex_scatter and "vertices" not in kinds:
         kinds = (*kinds, "vertices")
     return kinds if options.visuals else ()
-
-
-def build_estimator(
-    options: PredictOptions, system: System, heights: dict[str, float]
-) -> ShapeEstimator | None:
-    """What shapes people by what is known of them, if anything is.
-
-    Where it was not measured how the network errs, a height that is known scales people alone.
-
-    Raises:
-        InputError: it was not measured, and a gender or several photos cannot do without.
-    """
-    gender, checkpoint = system.predictor.known_gender, options.checkpoint
-    needed = options.same_person or gender is not None
-    if not needed and not (heights and shape_errors_path(checkpoint).is_file()):
-        return None
-    errors = read_shape_errors(checkpoint, system.source.checkpoint_hash, "detector")
-    if gender is not None:
-        neutral = system.predictor.body_model
-        errors = know_gender(errors, neutral, BodyModel.load(neutral.identity["name"], gender))
-    return ShapeEstimator(system.body_predictor, errors, gender, heights)

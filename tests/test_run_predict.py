@@ -22,6 +22,7 @@ from predict.detectors import registry
 from predict.detectors.interface import Detection
 from predict.detectors.masks import tight_box
 from predict.detectors.rules import OWN, PUBLISHED, DetectorRules
+from predict.setup import choose_pictures
 from run_predict import PredictOptions, choose_exit_status, main, predict
 from tests.networks import NETWORKS, write_checkpoint
 from utils.command_line import STOPPED, WRONG_USE, run_script
@@ -174,7 +175,7 @@ def test_pictures_are_chosen_and_a_page_shows_them(tmp_path, checkpoint, fake_de
     ],
 )
 def test_which_pictures_are_made(options, kinds):
-    assert run_predict.choose_pictures(run_predict.PredictOptions(**options)) == kinds
+    assert choose_pictures(run_predict.PredictOptions(**options)) == kinds
 
 
 def test_a_demo_image_is_compared_with_its_truth(tmp_path, any_checkpoint, capsys):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.body_model import read_mean_parameters
+from models.body_model import BodyModel, read_mean_parameters
 from models.checkpoints import (
     load_predictor,
     load_regressor,
@@ -110,10 +110,14 @@ def test_channels_of_a_published_checkpoint_are_seen_in_its_weights(params_from)
     assert found == NetworkOptions(resnet_layers=50, proxy="published", params_from=params_from)
 
 
-def test_another_gender_than_the_checkpoints_is_refused(tmp_path, regressor, body_model):
+def test_a_gender_is_known_of_people_or_is_the_bodys(tmp_path, regressor, body_model):
     torch.save(_ours(regressor, body_model), tmp_path / "c.tar")
-    with pytest.raises(InputError, match=r"trained for the body open/neutral .* open/male"):
-        load_predictor(tmp_path / "c.tar", torch.device("cpu"), gender="male")
+    predictor = load_predictor(tmp_path / "c.tar", torch.device("cpu"), gender="male")
+    assert predictor.known_gender == "male"
+    assert predictor.body_model.identity == body_model.identity
+    torch.save(_ours(regressor, BodyModel.load("open", "female")), tmp_path / "woman.tar")
+    with pytest.raises(InputError, match=r"trained for the body open/female .* open/male"):
+        load_predictor(tmp_path / "woman.tar", torch.device("cpu"), gender="male")
 
 
 def test_feedback_iterations_are_those_of_training(tmp_path, regressor, body_model):
