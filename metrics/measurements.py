@@ -48,7 +48,7 @@ class Measurements(NamedTuple):
         """One line for people, with the errors that measurements are known to have, by name."""
         words = []
         for label, name, factor, digits, unit in _PRINTED:
-            error = factor * errors.get(name, 0.0)
+            error = round(factor * errors.get(name, 0.0), max(digits, 1))
             margin = f" (±{error:.{max(digits, 1)}f})" if error > 0 else ""
             words.append(f"{label} {factor * getattr(self, name):.{digits}f} {unit}{margin}")
         return ", ".join(words)

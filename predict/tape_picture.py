@@ -176,7 +176,7 @@ def _label(
 
 
 def _describe(name: str, found: Measurements, errors: Mapping[str, float] | None) -> str:
-    error = 100 * (errors or {}).get(name, 0.0)
+    error = round(100 * (errors or {}).get(name, 0.0), 1)
     margin = f" (+-{error:.1f})" if error > 0 else ""
     words = name.removesuffix("_m").replace("_", " ")
     return f"{words} {100 * getattr(found, name):.1f}{margin}"
@@ -222,7 +222,7 @@ def _write_title(
         (f"weight {found.weight_kg:.0f}", "weight_kg", "kg"),
         (f"BMI {found.bmi_kg_per_m2:.1f}", "bmi_kg_per_m2", "kg/m2"),
     ):
-        margin = f" (+-{known[name]:.2g})" if known.get(name, 0) > 0 else ""
+        margin = f" (+-{known[name]:.2g})" if known.get(name, 0) > 1e-6 else ""
         lines.append(f"{text} {unit}{margin}")
     lines.append(_describe("back_length_m", found, errors))
     for row, line in enumerate(lines):

@@ -93,7 +93,7 @@ def test_what_is_seen_of_people():
 
 def test_errors_are_printed():
     person = Measurements(1.75, 80.4, 0.84, 1.0, 0.95, *[0.0] * (COUNT - 5))
-    errors = {"height_m": 0.07, "waist_m": 0.044, "weight_kg": 9.96}
+    errors = {"height_m": 0.07, "waist_m": 0.044, "weight_kg": 9.96, "hips_m": 1e-17}
     assert person.describe(errors) == (
         "height 1.75 m (±0.07), weight 80 kg (±10.0), waist 84 cm (±4.4), hips 100 cm, chest 95 cm"
     )
