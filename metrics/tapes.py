@@ -84,16 +84,18 @@ def _lay_around_trunk(vertices: np.ndarray, anatomy: Anatomy) -> Lines:
 
     The chest is measured as a tape is laid for it, under the armpits: its girth is the largest
     between `CHEST_SHARES` of the height. Where a body's arms begin lower than that, the range ends
-    `ARMPIT_ROOM` below them, so that no cut passes through the root of an arm.
+    `ARMPIT_ROOM` below them, so that no cut passes through the root of an arm. The hips are looked
+    for above the crotch: below it a tape would go around two legs that stand apart.
     """
     floor, height = vertices[:, 1].min(), np.ptp(vertices[:, 1])
     lowest, highest = CHEST_SHARES
     under_arms = _find_arm_level(vertices, lowest) - ARMPIT_ROOM
+    crotch = (vertices[anatomy.crotch, 1] - floor) / height
     shares = {
         "chest_m": np.linspace(lowest, np.clip(under_arms, lowest, highest), LEVELS),
         "underbust_m": np.array([UNDERBUST_SHARE]),
         "waist_m": np.array([WAIST_SHARE]),
-        "hips_m": np.linspace(*HIP_SHARES, LEVELS),
+        "hips_m": np.linspace(np.clip(crotch, *HIP_SHARES), HIP_SHARES[1], LEVELS),
     }
     cuts = iter(
         _cut_level(vertices, anatomy.trunk, floor + height * np.concatenate([*shares.values()]))

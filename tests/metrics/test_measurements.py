@@ -9,7 +9,7 @@ from scipy.special import ellipe
 
 from metrics.anatomy import Anatomy, find_edges
 from metrics.measurements import Measurements, compute_volume, measure
-from metrics.tapes import cut_mesh, lay_tapes, measure_closed
+from metrics.tapes import HIP_SHARES, cut_mesh, lay_tapes, measure_closed
 from models.body_model import BodyModel
 from utils.joints import PARTS, SMPL_JOINTS
 
@@ -227,3 +227,17 @@ def test_open_body_has_the_size_of_a_person(body_model):
     assert found.wrist_m < found.ankle_m < found.neck_m < found.thigh_m < found.underbust_m
     assert 0.43 < found.inside_leg_m / found.height_m < 0.49
     assert "height" in str(found)
+
+
+def test_hips_are_measured_above_the_crotch(body_model):
+    """Long legs bring the crotch above 45 % of the height: no tape goes around both of them."""
+    anatomy = Anatomy.of(body_model)
+    betas = 1.5 * torch.randn(40, 10, generator=torch.Generator().manual_seed(2))
+    bodies = body_model.tpose(betas).double().numpy()
+    shares = []
+    for vertices in bodies:
+        crotch = vertices[anatomy.crotch, 1]
+        around, _ = lay_tapes(vertices, anatomy)
+        assert around["hips_m"][:, 1].min() > crotch - 1e-9
+        shares.append((crotch - vertices[:, 1].min()) / np.ptp(vertices[:, 1]))
+    assert max(shares) > HIP_SHARES[0]  # some have such legs
