@@ -1,7 +1,7 @@
 """Measures how far measurements are from the truth, on people whom betas cannot represent.
 
     python -m evaluate.shape_errors
-    python -m evaluate.measurement_errors --people others.npz --path data/others
+    python -m evaluate.measurement_errors --people others.npz --path data/others --scene-seed 1
     python -m evaluate.measurement_errors --check
 
 Writes `<checkpoint>_measurement_errors.json` beside the checkpoint, whose errors run_predict.py
@@ -70,6 +70,7 @@ class ErrorOptions:
     count: int = 200  # people
     workers: int = 1  # processes that render people who are not there yet
     seed: int = 23  # of poses and errors of several photos
+    scene_seed: int = BenchmarkOptions.seed  # of poses, clothes and places in the photos
     # print how many people's errors stay below those that were measured before, and write nothing
     check: bool = False
 
@@ -109,7 +110,9 @@ class ErrorMeter:
         device = torch.device("cpu")
         self._options = options
         self._predictor = load_predictor(options.checkpoint, device)
-        people = BenchmarkOptions(options.count, strangers=options.people or STRANGERS)
+        people = BenchmarkOptions(
+            options.count, options.scene_seed, strangers=options.people or STRANGERS
+        )
         folder = options.path or RENDERED_STRANGERS
         self._frames = load_frames("open", folder, people, options.workers)
         bodies = load_true_bodies("open", self._frames, ADDITIONAL)
@@ -173,7 +176,10 @@ class ErrorMeter:
                 people = {r: each for r, each in looked.items() if isinstance(each, SeenPerson)}
                 if people:
                     rows += people
-                    seen += [tell_seen(each.detection.joint_confidence) for each in people.values()]
+                    seen += [
+                        tell_seen(each.detection.silhouette, each.detection.joint_confidence)
+                        for each in people.values()
+                    ]
                     found.append(self._predict(list(people.values())))
         betas, sizes, joint_errors = map(np.concatenate, zip(*found, strict=True))
         errors = read_shape_errors(

@@ -19,11 +19,11 @@ from utils.readers import open_file, reading
 
 Seen = Literal["whole", "knees", "hips", "chest"]
 _LOWEST_JOINTS: dict[Seen, tuple[int, ...]] = {
-    "whole": indices_of(("left_ankle", "right_ankle"), COCO17),
     "knees": indices_of(("left_knee", "right_knee"), COCO17),
     "hips": indices_of(("left_hip", "right_hip"), COCO17),
 }
 _ADVICE = "make it again with python -m evaluate.measurement_errors"
+EDGE_SHARE = 0.01  # of the picture's height: what reaches as far down as that is cut by its edge
 PERCENT = 90  # of people, whose errors are below what is printed
 _HEIGHT = Measurements._fields.index("height_m")
 # How a measurement grows with the body's height.
@@ -68,12 +68,19 @@ def measurement_errors_path(checkpoint: Path) -> Path:
     return checkpoint.with_name(f"{checkpoint.stem}_measurement_errors.json")
 
 
-def tell_seen(joint_confidence: np.ndarray) -> Seen:
-    """How much of a person is in the picture, by the lowest of their joints that are.
+def tell_seen(silhouette: np.ndarray, joint_confidence: np.ndarray) -> Seen:
+    """How much of a person is in the picture.
+
+    Somebody whose silhouette ends above the picture's lower edge is whole; detectors place the
+    joints of others in the picture too, so of these the lowest joints decide.
 
     Args:
+        silhouette: (H, W) bool, of the picture.
         joint_confidence: (17,) of the COCO joints, 0 for those that are not in the picture.
     """
+    edge = max(1, round(EDGE_SHARE * len(silhouette)))
+    if not silhouette[-edge:].any():
+        return "whole"
     for seen, joints in _LOWEST_JOINTS.items():
         if joint_confidence[list(joints)].any():
             return seen

@@ -143,7 +143,7 @@ def choose_margins(known: KnownErrors, person: Person, photos: int = 1) -> Measu
         person: predicted, and scaled where the height is known.
         photos: that the shape is estimated from.
     """
-    seen = tell_seen(person.detection.joint_confidence)
+    seen = tell_seen(person.detection.silhouette, person.detection.joint_confidence)
     return known.choose(photos, "scaled_by" in person.arrays, seen)
 
 

@@ -81,14 +81,16 @@ def test_the_errors_of_as_many_photos_are_chosen():
 
 
 def test_what_is_seen_of_people():
-    confidence = np.ones(len(COCO17))
-    assert tell_seen(confidence) == "whole"
-    confidence[COCO17.index("left_ankle")] = 0
-    assert tell_seen(confidence) == "whole"  # the other one is there
-    for parts, seen in (("ankle", "knees"), ("knee", "hips"), ("hip", "chest")):
-        for side in ("left", "right"):
-            confidence[COCO17.index(f"{side}_{parts}")] = 0
-        assert tell_seen(confidence) == seen
+    confidence, silhouette = np.ones(len(COCO17)), np.zeros((200, 9), bool)
+    silhouette[20:198, 4] = True
+    assert tell_seen(silhouette, confidence) == "whole"
+    silhouette[198] = True  # of the last hundredth of the rows
+    assert tell_seen(silhouette, confidence) == "knees"
+    for part, seen in (("ankle", "knees"), ("knee", "hips"), ("hip", "chest")):
+        confidence[COCO17.index(f"left_{part}")] = 0
+        confidence[COCO17.index(f"right_{part}")] = 0
+        assert tell_seen(silhouette, confidence) == seen
+    assert tell_seen(np.zeros_like(silhouette), confidence) == "whole"
 
 
 def test_errors_are_printed():
