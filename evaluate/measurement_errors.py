@@ -45,7 +45,7 @@ from metrics.measurement_errors import (
 )
 from metrics.measurements import Measurements
 from models.checkpoints import load_predictor
-from models.shape_errors import CombinedShape, combine_shapes, know_height, read_shape_errors
+from models.shape_errors import CombinedShape, describe_estimate, know_height, read_shape_errors
 from predict.detectors.registry import build_detector
 from predict.people import BodyPredictor
 from utils.command_line import parse_options, run_script
@@ -185,7 +185,7 @@ class ErrorMeter:
         errors = read_shape_errors(
             self._options.checkpoint, hash_file(self._options.checkpoint), "detector"
         )
-        shapes = [combine_shapes(each[None], errors) for each in betas]
+        shapes = [describe_estimate(each, errors) for each in betas]
         return seen, SizedPeople(shapes, sizes, self._true[rows], joint_errors)
 
     def _predict(self, people: list[SeenPerson]) -> tuple[np.ndarray, ...]:

@@ -112,6 +112,19 @@ def _weigh(estimates: np.ndarray, weights: np.ndarray, precision: np.ndarray) ->
     return ((FREEDOM + dims) / (FREEDOM + squared)).clip(max=1)
 
 
+def describe_estimate(estimate: np.ndarray, errors: ShapeErrors) -> CombinedShape:
+    """The shape of one person from one photo: what the network says, and how far it may be off.
+
+    A network that is trained on squared errors gives the posterior's mean already, and for people
+    beyond the prior a better one than the prior would.
+
+    Args:
+        estimate: (10,) betas.
+        errors: of the network.
+    """
+    return combine_shapes(estimate[None], errors)._replace(betas=estimate)
+
+
 def know_height(
     shape: CombinedShape, height: float, measure_heights: Callable[[np.ndarray], np.ndarray]
 ) -> CombinedShape:

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from models.shape_errors import CombinedShape, ShapeErrors, combine_shapes, know_height
+from models.shape_errors import (
+    CombinedShape,
+    ShapeErrors,
+    combine_shapes,
+    describe_estimate,
+    know_height,
+)
 from predict.people import BodyPredictor, Person, Photo
 
 BETAS = "betas"
@@ -38,7 +44,11 @@ class ShapeEstimator:
             estimates: (N, 10) betas from N photos.
             name: of the person or of the photo, that `heights` goes by.
         """
-        shape = combine_shapes(estimates.astype(np.float64), self.errors)
+        estimates = estimates.astype(np.float64)
+        if len(estimates) == 1 and self.gender is None:
+            shape = describe_estimate(estimates[0], self.errors)
+        else:
+            shape = combine_shapes(estimates, self.errors)
         height = self.heights.get(name)
         if height is None:
             return shape

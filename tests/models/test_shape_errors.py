@@ -9,6 +9,7 @@ from models.shape_errors import (
     CombinedShape,
     ShapeErrors,
     combine_shapes,
+    describe_estimate,
     find_odd,
     fit_shape_errors,
     know_gender,
@@ -48,6 +49,14 @@ def test_by_hand():
     assert found.betas == pytest.approx(np.full(DIMS, (0.4 / 2.25 + 2.0) / 1.44444444))
     assert np.diag(found.covariance) == pytest.approx(np.full(DIMS, 1 / 1.44444444))
     assert found.weights == pytest.approx([1, 1])
+
+
+def test_one_photo_is_believed():
+    estimate = np.linspace(-4, 4, DIMS)
+    found = describe_estimate(estimate, _errors())
+    np.testing.assert_array_equal(found.betas, estimate)
+    expected = combine_shapes(estimate[None], _errors())
+    np.testing.assert_array_equal(found.covariance, expected.covariance)
 
 
 def test_a_known_height_by_hand():
