@@ -6,7 +6,7 @@ import torch
 
 from data.pose_dataset import load_poses
 from evaluate import same_person, shape_errors
-from evaluate.measurement_errors import format_table
+from evaluate.measurement_errors import SizedPeople, describe_coverage, format_table
 from evaluate.open_benchmark import BenchmarkOptions, draw_shapes, photograph_person
 from evaluate.repeated_people import SOURCES, draw_true_betas, estimate_shapes
 from evaluate.same_person import COUNTS, combine_estimates, format_rows, stack_betas
@@ -82,3 +82,19 @@ def test_tables():
     assert "| | perfect, whole, with height |" in table
     assert "| waist (cm) | 1.0 / 2.0 |" in table
     assert "| bmi (kg/m²) | 0.0 / 0.0 |" in table
+
+
+def test_coverage_by_hand():
+    """Of 2 people and 21 measurements the first is off by 3 in one, where 2 would be below."""
+    count = len(Measurements._fields)
+    true = np.full((2, count), 100.0)
+    pred = true + 1.0
+    pred[0, 1] += 2.0
+    people = SizedPeople([], pred, true, np.full((2, 24), 0.05))
+    known = MeasurementErrors(np.ones(count), np.full(count, 2.0), np.full(24, 0.04))
+    line = describe_coverage(ErrorKey("mediapipe", seen="hips"), False, pred, people, known)
+    share = 100 * (2 * count - 1) / (2 * count)
+    assert line == (
+        f"mediapipe, hips, 1 photos, 2 people: {share:.1f} % of measurements "
+        "(50 to 100 by measurement), 0.0 % of joints stay below"
+    )
