@@ -30,6 +30,7 @@ _PRINTED = {
     "height error (cm)": "height_error",
     "weight error (kg)": "weight_error",
 }
+_COMPARED = ("vertices", "vertices_tpose", "joints3d", "cam_t", "cam_k", "crops")
 
 
 class TruthComparer:
@@ -88,7 +89,7 @@ class TruthComparer:
         Raises:
             InputError: the truth is of a body that is not here or has another mesh.
         """
-        predicted = {name: torch.from_numpy(value)[None] for name, value in person.items()}
+        predicted = {name: torch.from_numpy(person[name])[None] for name in _COMPARED}
         offsets = None if truth.offsets is None else truth.offsets[None]
         body = self._load_body(truth)(truth.betas[None], pose_to_rotmats(truth.pose)[None], offsets)
         true = {**body._asdict(), "cam_t": truth.cam_t[None], "cam_k": truth.cam_k[None]}

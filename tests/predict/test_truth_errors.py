@@ -67,7 +67,8 @@ def test_errors_are_those_of_evaluating(tmp_path, body):
         _prediction(larger, torch.eye(3), 0.93), body, torch.tensor([[128.0, 128, 256]])
     )
     comparer = TruthComparer(body, 64)
-    errors = comparer.errors_beside(tmp_path / "a.jpg", bodies.person(0))
+    given = {"scaled_by": np.float32(1), "gender_given": np.array("female")}  # compare nothing
+    errors = comparer.errors_beside(tmp_path / "a.jpg", {**bodies.person(0), **given})
     rest = [body.tpose(each.betas[None])[0].numpy() for each in (larger, truth)]
     pred, true = (measure(each, Anatomy.of(body)) for each in rest)
     assert abs(pred.weight_kg - true.weight_kg) > 1
