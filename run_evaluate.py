@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scenes.picture_options import PictureOptions
 from utils.command_line import parse_options, run_script
+from utils.conventions import Cut, ProxyRule
 from utils.errors import InputError
 from utils.files import check_writable
 from utils.paths import ADDITIONAL, CHECKPOINTS, DEFAULT_CHECKPOINT, OUTPUT
@@ -54,7 +55,7 @@ class EvaluateOptions:
     refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
     # input as the network had it in training: "own", or "published" as in the released code; None:
     # what each checkpoint says
-    proxy: Literal["own", "published"] | None = None
+    proxy: ProxyRule | None = None
     # "dataset" (its own silhouettes and joints) and names of detectors; none given: for open all
     # that there are, else "dataset"
     silh_from: tuple[str, ...] = ()
@@ -64,7 +65,7 @@ class EvaluateOptions:
     gpu: int | None = None  # the same as --device cuda:N
     batch_size: int = 8  # photos at a time
     # photos end at the knees, the hips or the chest of people who are rendered here; None: whole
-    cut: Literal["knees", "hips", "chest"] | None = None
+    cut: Cut | None = None
     count: int = 300  # people of the open benchmark, 1000 at most; of the strangers, 200 at most
     workers: int = 1  # processes that render people
     worst: int = 8  # people in each picture of the worst cases; 0 for no pictures

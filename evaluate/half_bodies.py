@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import torch
 
 from data.frames import Frame
 from evaluate.true_people import TrueBodies
 from utils.cameras import project_perspective
+from utils.conventions import Cut
 from utils.errors import InputError
 from utils.joints import SMPL_JOINTS
 
-Cut = Literal["knees", "hips", "chest"]
 # The photo ends at the mean height of these joints in it.
 CUT_JOINTS: dict[Cut, tuple[str, ...]] = {
     "knees": ("left_knee", "right_knee"),

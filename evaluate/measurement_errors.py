@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from evaluate.datasets import RENDERED_STRANGERS, load_frames, load_true_bodies
 from evaluate.evaluator import Evaluator, SeenPerson
-from evaluate.half_bodies import Cut, cut_frames
+from evaluate.half_bodies import cut_frames
 from evaluate.open_benchmark import BenchmarkOptions
 from evaluate.same_person import combine_people, stack_betas
 from evaluate.true_people import TrueBodies
@@ -49,6 +49,7 @@ from models.shape_errors import CombinedShape, describe_estimate, know_height, r
 from predict.detectors.registry import build_detector
 from predict.people import BodyPredictor
 from utils.command_line import parse_options, run_script
+from utils.conventions import Cut
 from utils.files import hash_file
 from utils.joints import SMPL_JOINTS
 from utils.paths import ADDITIONAL, CHECKPOINTS, DEFAULT_CHECKPOINT, STRANGERS
@@ -121,8 +122,7 @@ class ErrorMeter:
         self._anatomy = Anatomy.of(self._predictor.body_model)
         estimator = BodyPredictor(self._predictor, device, BATCH_SIZE)
         self._measure_heights = estimator.measure_heights
-        frames = [self._frames[i : i + BATCH_SIZE] for i in range(0, len(self._frames), BATCH_SIZE)]
-        self._true = np.concatenate([self._truth.pose(each).measurements for each in frames])
+        self._true = self._truth.measure(self._frames).numpy()
 
     def measure(self) -> Iterator[tuple[ErrorKey, SizedPeople]]:
         """People by what they were seen through; the key's `with_height` is False."""

@@ -1,6 +1,6 @@
 """People in several poses each, and what a network says of their shape: no photos are needed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -52,10 +52,7 @@ def estimate_shapes(
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randint(len(poses), (len(betas) * photos,), generator=generator)
     people = torch.arange(len(betas)).repeat_interleave(photos)
-    offsets_of = (lambda piece: None) if offsets is None else lambda piece: offsets[people[piece]]
-    observations = _synthesise(
-        predictor, betas[people], poses[chosen], source, generator, offsets_of
-    )
+    observations = _synthesise(predictor, people, betas, poses[chosen], source, generator, offsets)
     device = next(predictor.regressor.parameters()).device
     found = [predictor.regressor(each.to(device)).betas.cpu() for each in observations]
     return torch.cat(found).unflatten(0, (-1, photos))
@@ -63,25 +60,28 @@ def estimate_shapes(
 
 def _synthesise(
     predictor: Predictor,
+    people: Tensor,
     betas: Tensor,
     poses: Tensor,
     source: str,
     generator: torch.Generator,
-    offsets_of: Callable[[slice], Tensor | None],
+    offsets: Tensor | None,
 ) -> Iterator[Observation]:
+    """Pictures of people (N,), numbers of rows of betas and offsets, in poses (N, 72)."""
     augmentation, body = SOURCES[source], predictor.body_model.cpu()
     errors = None if augmentation is None else read_detector_errors(DETECTOR_ERRORS)
     mean_betas = read_mean_parameters(body.identity["name"]).betas
     size, camera = predictor.image_size, CameraOptions()
     synthesiser = Synthesiser(body, mean_betas, size, camera, detector_errors=errors)
-    starts = range(0, len(betas), BATCH_SIZE)
+    starts = range(0, len(people), BATCH_SIZE)
     for start in tqdm(starts, desc=source, disable=None):
         piece = slice(start, start + BATCH_SIZE)
-        count, variation = len(betas[piece]), Variation()
+        shown, variation = people[piece], Variation()
         if augmentation is not None:
             vertices = body.identity["vertices"]
-            variation = draw_variation(augmentation, count, vertices, generator)
-        yield synthesiser(poses[piece], betas[piece], variation, offsets_of(piece)).observation
+            variation = draw_variation(augmentation, len(shown), vertices, generator)
+        own = None if offsets is None else offsets[shown]
+        yield synthesiser(poses[piece], betas[shown], variation, own).observation
 
 
 def draw_true_betas(people: int, betas_std: float, seed: int) -> Tensor:

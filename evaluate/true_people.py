@@ -102,14 +102,17 @@ class TrueBodies:
             self._measured[keys[row]] = sizes
         return torch.stack([self._measured[key] for key in keys])
 
+    def measure(self, frames: Sequence[Frame], batch_size: int = 64) -> Tensor:
+        """(N, M) float64 the true bodies' measurements, the fields of `Measurements`."""
+        pieces = range(0, len(frames), batch_size)
+        return torch.cat(
+            [self.pose(frames[start : start + batch_size]).measurements for start in pieces]
+        )
+
     def compute_bmis(self, frames: Sequence[Frame], batch_size: int = 64) -> list[float]:
         """Body-mass indices of the true bodies, kg / m^2, at the density of water."""
-        found = []
-        for start in range(0, len(frames), batch_size):
-            for numbers in self.pose(frames[start : start + batch_size]).measurements.tolist():
-                body = Measurements(*numbers)
-                found.append(body.weight_kg / body.height_m**2)
-        return found
+        sizes = self.measure(frames, batch_size)
+        return sizes[:, Measurements._fields.index("bmi_kg_per_m2")].tolist()
 
     def look(self, frame: Frame, size: tuple[int, int]) -> tuple[TruePeople, TrueView]:
         """The person of a frame as they are, and where they are in the photo.

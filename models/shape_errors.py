@@ -221,5 +221,8 @@ def read_shape_errors(checkpoint: Path, checkpoint_hash: str, source: str) -> Sh
     for name, values in errors._asdict().items():
         expected = (dims,) if name in ("offset", "prior_mean") else (dims, dims)
         if values.shape != expected or not np.isfinite(values).all():
-            raise InputError(f"{path}: {names[name]} is no finite array {expected}; {PURPOSE} ...")
+            raise InputError(
+                f"{path}: {names[name]} is no finite array {expected}; make it "
+                f"again with {PURPOSE} {checkpoint}"
+            )
     return errors

@@ -13,8 +13,9 @@ import torch
 from predict.detectors.interface import Detector
 from predict.heights import scale_photo
 from predict.known_people import ShapeEstimator
+from predict.options import PictureKind
 from predict.people import BodyPredictor, Photo, attempt, find_people, predict_photos, read_photo
-from predict.pictures import PictureKind, draw_photos
+from predict.pictures import draw_photos
 from predict.results import PhotoResult, ResultWriter
 from predict.same_person import ShapeSharer
 from predict.tape_picture import draw_tape_pictures

@@ -64,7 +64,7 @@ def _check_height(height: float, place: str) -> float:
 
 def scale_photo(photo: Photo, heights: dict[str, float]) -> Photo:
     """The same photo with its people scaled to their height, where it is known."""
-    height = heights.get(photo.person or photo.file)
+    height = heights.get(photo.subject)
     if height is None:
         return photo
     return replace(photo, people=tuple(scale_person(person, height) for person in photo.people))

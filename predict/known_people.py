@@ -56,7 +56,7 @@ class ShapeEstimator:
 
     def inform(self, photo: Photo) -> Photo:
         """The same photo, its people shaped by what is known of them; nothing known, as it is."""
-        name = photo.file
+        name = photo.subject
         if self.gender is None and name not in self.heights:
             return photo
         people = []

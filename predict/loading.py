@@ -30,7 +30,7 @@ class SystemOptions:
 
     checkpoint: Path = DEFAULT_CHECKPOINT
     body: str | None = None  # None: the checkpoint's
-    gender: str | None = None  # of the body; None: the checkpoint's
+    gender: str | None = None  # of the people, where known; None: the checkpoint's
     rounds: int | None = None  # of feedback; None: what validated best
     refine: bool = False
     proxy: ProxyRule | None = None  # None: what the checkpoint says

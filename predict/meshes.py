@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import trimesh
 
 from models.body_model import BodyModel
+from predict.options import MeshFormat
 from predict.rigged_mesh import CAMERA_TO_GLTF, Motion, Rig, write_glb
 from utils.files import write_whole
 
-MeshFormat = Literal["obj", "ply", "glb"]
 TPOSE_MESH = "_tpose"  # what the T-posed mesh's name adds to the posed one's
 
 

@@ -16,7 +16,7 @@ from predict.smoothing import (
     smooth_rotations,
     smooth_vectors,
 )
-from utils.cameras import BODY_DISTANCE, fit_weak_perspective
+from utils.cameras import fit_weak_perspective, weak_perspective_to_pinhole
 from utils.joints import COCO17_IN_90
 from utils.rotations import rotmat_to_axis_angle, skew
 from utils.tensors import pick
@@ -247,12 +247,10 @@ def far_cameras(cam_photo: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tenso
         away and look at the picture's middle.
     """
     scale, offset = cam_photo[:, :1], cam_photo[:, 1:]
-    centre = torch.tensor(size, dtype=cam_photo.dtype) / 2
-    cam_t = torch.cat([(offset - centre) / scale, torch.full_like(scale, BODY_DISTANCE)], dim=1)
-    focal = scale * BODY_DISTANCE
-    cam_k = torch.diag_embed(torch.cat([focal, focal, torch.ones_like(focal)], dim=1))
-    cam_k[:, :2, 2] = centre
-    return cam_t, cam_k
+    # A crop of side 2 about the middle: its normalised coordinates are pixels from there.
+    middle = cam_photo.new_tensor([size[0] / 2, size[1] / 2, 2]).expand(len(cam_photo), -1)
+    cam_wp = torch.cat([scale, (offset - middle[:, :2]) / scale], dim=1)
+    return weak_perspective_to_pinhole(cam_wp, middle)
 
 
 def find_trajectory(

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from utils.conventions import ProxyRule
 from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
+
+PictureKind = Literal[
+    "overlay", "tpose", "proxy", "views", "vertices", "measurements", "people"
+]  # fmt: skip
+MeshFormat = Literal["obj", "ply", "glb"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class PredictOptions:
     refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
     # input as the network had it in training: "own", or "published" as in the released code; None:
     # what the checkpoint says
-    proxy: Literal["own", "published"] | None = None
+    proxy: ProxyRule | None = None
     # detector: mediapipe, maskrcnn, pointrend or densepose; files: your own --masks and --keypoints
     silh_from: str = "mediapipe"
     masks: Path | None = None  # with --silh_from files: folder of png masks
@@ -37,17 +43,12 @@ class PredictOptions:
     batch_size: int = 8  # people that pass through the network together
     visuals: bool = True  # pictures; without them parameters only
     # which; None: overlay, tpose and proxy, and with --people all also people
-    pictures: (
-        tuple[
-            Literal["overlay", "tpose", "proxy", "views", "vertices", "measurements", "people"], ...
-        ]
-        | None
-    ) = None
+    pictures: tuple[PictureKind, ...] | None = None
     vertex_scatter: bool = False  # the same as vertices among the pictures
     renderer: Literal["auto", "pyrender", "own"] = "auto"  # auto: own, which is the faster one
     # meshes too, in these formats (without a value obj). obj, ply: the posed and the T-posed body;
     # glb: one with skeleton, skin weights and pose. None: no meshes
-    save_meshes: tuple[Literal["obj", "ply", "glb"], ...] | None = None
+    save_meshes: tuple[MeshFormat, ...] | None = None
     page: bool = False  # index.html in the output folder, which shows all results
     video: bool = False  # the folder is a clip, its images the frames; a file tells by its name
     fps: float = 25.0  # frames a second of such a folder

@@ -23,7 +23,8 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from predict.meshes import TPOSE_MESH, MeshFormat
+from predict.meshes import TPOSE_MESH
+from predict.options import MeshFormat
 from predict.pictures import PictureKind
 from predict.rigged_mesh import CAMERA_TO_GLTF
 from predict.tables import JSON_NAME

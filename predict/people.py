@@ -75,6 +75,11 @@ class Photo:
         """The name that tables and lines call it by."""
         return self.folder + self.path.name
 
+    @property
+    def subject(self) -> str:
+        """Whose height it is that may be given: the person's of several photos, or the photo's."""
+        return self.person or self.file
+
 
 def attempt(work: Callable[[Photo], Result], photo: Photo | Skipped, name: str) -> Result | Skipped:
     """`work(photo)`, so that one bad photo never stops the others.

@@ -3,19 +3,16 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 import cv2
 import numpy as np
 
+from predict.options import PictureKind
 from predict.people import Person, Photo, attempt
 from renderers.overlay import draw_body, draw_proxy, draw_tpose, draw_vertices, draw_views
 from renderers.shading import BODY_COLOUR, BodyRenderer
 from utils.errors import Skipped
 
-PictureKind = Literal[
-    "overlay", "tpose", "proxy", "views", "vertices", "measurements", "people"
-]  # fmt: skip
 STANDARD_PICTURES: tuple[PictureKind, ...] = ("overlay", "tpose", "proxy")
 PICTURE_SIDE = 1600  # px, longer side; larger photos are shown reduced
 PEOPLE_COLOURS = (  # RGB in [0, 1], of the people in one picture, over and over

@@ -132,15 +132,17 @@ class ResultWriter:
         # The first person last, whose npz says that the photo is done, see `is_done`.
         people = list(enumerate(zip(names, photo.people, strict=True), start=1))
         written = [self._write_person(photo, number, *each) for number, each in people[::-1]][::-1]
+        first, sizes = photo.people[0], written[0][0]
+        margins = self.choose_margins(first, photo.shape)
         if photo.shape is not None:
-            self._write_shape(photo.people[0], photo.shape)
+            self._write_shape(first, photo.shape, sizes, margins)
         return PhotoResult(
             photo.file,
             [measurements for measurements, _ in written],
             [person.silhouette_iou for person in photo.people],
-            self.comparer.errors_beside(photo.path, photo.people[0].arrays),
+            self.comparer.errors_beside(photo.path, first.arrays, sizes),
             tuple(record for _, record in written),
-            self.choose_margins(photo.people[0], photo.shape),
+            margins,
             photo.shape,
         )
 
@@ -157,10 +159,14 @@ class ResultWriter:
         save_person(self.output / f"{name}.npz", known, record, self.source)
         return measurements, record
 
-    def _write_shape(self, person: Person, shape: SharedShape) -> None:
+    def _write_shape(
+        self,
+        person: Person,
+        shape: SharedShape,
+        measurements: Measurements,
+        margins: MeasurementErrors | None,
+    ) -> None:
         """Writes what is known of a person from all photos, the same after each of them."""
-        rest = person.arrays["vertices_tpose"]
-        margins = self.choose_margins(person, shape)
         named = {} if margins is None else name_margins(margins)
         scaled = {name: person.arrays[name] for name in SCALED if name in person.arrays}
         arrays = {
@@ -168,8 +174,8 @@ class ResultWriter:
             "betas_covariance": shape.covariance,
             "photos": np.array(shape.photos),
             "photo_weights": shape.weights,
-            "vertices_tpose": rest,
-            "measurements": np.array(measure(rest, self.anatomy)),
+            "vertices_tpose": person.arrays["vertices_tpose"],
+            "measurements": np.array(measurements),
             "measurement_names": np.array(Measurements._fields),
             **scaled,
             **named,

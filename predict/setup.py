@@ -7,9 +7,9 @@ from predict.folder import FolderPredictor, leave_cores_to_other_stages
 from predict.heights import read_heights
 from predict.loading import SystemOptions, build_estimator, load_system
 from predict.meshes import MeshWriter
-from predict.options import PredictOptions
+from predict.options import PictureKind, PredictOptions
 from predict.people import Photo
-from predict.pictures import STANDARD_PICTURES, PictureKind
+from predict.pictures import STANDARD_PICTURES
 from predict.results import ResultWriter, is_done, make_output_names
 from predict.same_person import ShapeSharer, list_people
 from predict.truth_errors import TruthComparer
@@ -29,7 +29,7 @@ def find_heights(options: PredictOptions, people: list[list[Photo]]) -> dict[str
     """Heights in metres, by the photos' file names, or with --same-person by the people's."""
     if options.height is None:
         return {}
-    names = [photo.person or photo.file for photos in people for photo in photos]
+    names = [photo.subject for photos in people for photo in photos]
     return read_heights(options.height, names)
 
 

@@ -47,19 +47,24 @@ class TruthComparer:
         self._size = size
         self._bodies: dict[tuple[str, str], BodyModel] = {}
 
-    def errors_beside(self, photo: Path, person: dict[str, np.ndarray]) -> dict[str, float] | None:
+    def errors_beside(
+        self, photo: Path, person: dict[str, np.ndarray], measurements: Measurements
+    ) -> dict[str, float] | None:
         """Errors of a prediction by name with unit, where its truth lies beside the photo.
 
         Args:
             photo: the image file.
             person: arrays of `models.decoder.Bodies.person`.
+            measurements: of the same person.
 
         Returns:
             None where there is no truth, or none that can be used, which is logged.
         """
         try:
             path = truth_path(photo)
-            return self._compare(person, read_truth(path)) if path.is_file() else None
+            if not path.is_file():
+                return None
+            return self._compare(person, measurements, read_truth(path))
         except Exception as error:  # the photo is done all the same, whatever is in that file
             known = isinstance(error, InputError | OSError)
             reason = str(error) if known else f"{type(error).__name__}: {error}"
@@ -67,8 +72,10 @@ class TruthComparer:
             log.warning("%s", escape_controls(text))
             return None
 
-    def _compare(self, person: dict[str, np.ndarray], truth: Truth) -> dict[str, float]:
-        pred, target = self.pair_with(person, truth)
+    def _compare(
+        self, person: dict[str, np.ndarray], measurements: Measurements, truth: Truth
+    ) -> dict[str, float]:
+        pred, target = self.pair_with(person, measurements, truth)
         weights = [each["measurements"][:, _WEIGHT] for each in (pred, target)]
         errors = {**compare_people(pred, target), "weight_error": (weights[0] - weights[1]).abs()}
         shown = {label: errors[name].item() for label, name in _PRINTED.items()}
@@ -78,12 +85,13 @@ class TruthComparer:
 
     @torch.inference_mode()
     def pair_with(
-        self, person: dict[str, np.ndarray], truth: Truth
+        self, person: dict[str, np.ndarray], measurements: Measurements, truth: Truth
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Prediction and truth as `metrics.comparison.compare_people` takes them.
 
         Args:
             person: arrays of `models.decoder.Bodies.person`.
+            measurements: of the same person.
             truth: of the same photo.
 
         Raises:
@@ -94,14 +102,18 @@ class TruthComparer:
         body = self._load_body(truth)(truth.betas[None], pose_to_rotmats(truth.pose)[None], offsets)
         true = {**body._asdict(), "cam_t": truth.cam_t[None], "cam_k": truth.cam_k[None]}
         crops = predicted["crops"]
-        return self._describe(predicted, crops), self._describe(true, crops)
+        sizes = torch.tensor([measurements], dtype=torch.float64)
+        true_sizes = measure_people(body.vertices_tpose, self._anatomy)
+        return self._describe(predicted, sizes, crops), self._describe(true, true_sizes, crops)
 
-    def _describe(self, person: dict[str, Tensor], crops: Tensor) -> dict[str, Tensor]:
+    def _describe(
+        self, person: dict[str, Tensor], measurements: Tensor, crops: Tensor
+    ) -> dict[str, Tensor]:
         vertices_cam = person["vertices"] + person["cam_t"][:, None]
         crop_k = crop_intrinsics(person["cam_k"], crops, self._size)
         return {
             **{name: person[name] for name in ("vertices", "vertices_tpose", "joints3d")},
-            "measurements": measure_people(person["vertices_tpose"], self._anatomy),
+            "measurements": measurements,
             "silhouettes": self._rasteriser.part_segmentation(vertices_cam, crop_k) > 0,
         }
 

@@ -1,6 +1,10 @@
 """Imports point down and run in no circle; nothing imports a run script; functions are short."""
 
 import re
+import subprocess
+import sys
+
+import pytest
 
 from benchmarks import structure
 from utils.paths import ROOT
@@ -61,3 +65,17 @@ def test_running_needs_neither_tests_nor_two_builds_of_opencv():
     assert {name for name in running | testing if "opencv" in name} == {"opencv-python-headless"}
     assert not running & testing
     assert {"pytest", "ruff", "smplx"} <= testing
+
+
+@pytest.mark.parametrize(
+    ("script", "heavy"),
+    [
+        ("run_train", {"torch", "numpy", "cv2", "scipy", "tensorboard"}),
+        ("run_predict", {"torch", "cv2", "mediapipe", "pyrender", "scipy"}),
+        ("run_evaluate", {"torch", "cv2", "mediapipe", "pyrender", "scipy"}),
+    ],
+)
+def test_help_loads_nothing_heavy(script, heavy):
+    program = f"import sys, {script}\nheavy = {heavy} & set(sys.modules)\nassert not heavy, heavy\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

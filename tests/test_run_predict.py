@@ -518,13 +518,3 @@ def test_exit_status():
     assert choose_exit_status(2, 0) == 0
     assert choose_exit_status(0, 2) == 1
     assert choose_exit_status(1, 1) == 3
-
-
-def test_help_loads_nothing_heavy():
-    program = (
-        "import sys, run_predict\n"
-        "heavy = {'torch', 'cv2', 'mediapipe', 'pyrender', 'scipy'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr

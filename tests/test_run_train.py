@@ -234,13 +234,3 @@ def test_mistakes_are_one_line_each(small, tmp_path, body_model, monkeypatch, ca
         errors = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
         assert len(errors) == 1, errors
         assert told in errors[0]
-
-
-def test_help_loads_nothing_heavy():
-    program = (
-        "import sys, run_train\n"
-        "heavy = {'torch', 'numpy', 'cv2', 'scipy', 'tensorboard'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr

@@ -43,6 +43,7 @@ from tests.licensed import chumpy_classes
 from tests.networks import random_network, stored_options
 from tests.observed import write_observed_people
 from tests.predict.test_records import SIZES, make_person, make_source
+from tests.tools.test_read_bvh import TINY
 from tools.prepare_3dpw import read_sequence
 from tools.read_bvh import read_bvh
 from utils.images import read_image
@@ -50,27 +51,6 @@ from utils.joints import SMPL_PARENTS
 from utils.mp4 import write_clip
 
 _VERTICES = 20
-_BVH = """HIERARCHY
-ROOT Hips
-{
-  OFFSET 0 0 0
-  CHANNELS 6 Xposition Yposition Zposition Zrotation Yrotation Xrotation
-  JOINT Upper
-  {
-    OFFSET 2 0 0
-    CHANNELS 3 Yrotation Zrotation Xrotation
-    End Site
-    {
-      OFFSET 0 0 5
-    }
-  }
-}
-MOTION
-Frames: 2
-Frame Time: 0.1
-9 9 9 0 0 0 0 0 0
-9 9 9 90 90 0 0 0 0
-"""
 
 
 class Sample(NamedTuple):
@@ -254,7 +234,7 @@ def _texts(folder: Path) -> list[Sample]:
                lambda path: read_measurement_errors(path.with_name("a.tar"), "12")),
         Sample("a_shape_errors.npz", (folder / "a_shape_errors.npz").read_bytes(),
                lambda path: read_shape_errors(path.with_name("a.tar"), "12", "detector")),
-        Sample("a.bvh", _BVH.encode(), lambda path: read_bvh(path, 10)),
+        Sample("a.bvh", TINY.encode(), lambda path: read_bvh(path, 10)),
         Sample("manifest.json", (folder / "manifest.json").read_bytes(),
                lambda path: read_manifest(path.parent)),
     ]  # fmt: skip

@@ -33,7 +33,11 @@ def _compare(body, truth, turn=None, scale=0.93):
     # 42 m away, 5000 px focal: 5000 / 42 px a metre, which is s * side / 2 at side 256.
     bodies = decode_in_photos(parameters, body, torch.tensor([[128.0, 128, 256]]))
     comparer = TruthComparer(body, 64)
-    return comparer.pair_with(bodies.person(0), truth)
+    return comparer.pair_with(bodies.person(0), _measure(bodies, body), truth)
+
+
+def _measure(bodies, body) -> Measurements:
+    return measure(bodies.vertices_tpose[0].numpy(), Anatomy.of(body))
 
 
 def test_the_truth_predicted_has_no_error(tmp_path, body):
@@ -68,14 +72,15 @@ def test_errors_are_those_of_evaluating(tmp_path, body):
     )
     comparer = TruthComparer(body, 64)
     given = {"scaled_by": np.float32(1), "gender_given": np.array("female")}  # compare nothing
-    errors = comparer.errors_beside(tmp_path / "a.jpg", {**bodies.person(0), **given})
+    predicted = {**bodies.person(0), **given}, _measure(bodies, body)
+    errors = comparer.errors_beside(tmp_path / "a.jpg", *predicted)
     rest = [body.tpose(each.betas[None])[0].numpy() for each in (larger, truth)]
     pred, true = (measure(each, Anatomy.of(body)) for each in rest)
     assert abs(pred.weight_kg - true.weight_kg) > 1
     assert errors["weight error (kg)"] == pytest.approx(abs(pred.weight_kg - true.weight_kg))
     assert errors["height error (cm)"] == pytest.approx(100 * abs(pred.height_m - true.height_m))
     path.unlink()
-    assert comparer.errors_beside(tmp_path / "a.jpg", bodies.person(0)) is None
+    assert comparer.errors_beside(tmp_path / "a.jpg", *predicted) is None
 
 
 @pytest.mark.parametrize(
