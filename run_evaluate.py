@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scenes.picture_options import PictureOptions
 from utils.command_line import parse_options, run_script
-from utils.conventions import Cut, ProxyRule
+from utils.conventions import Cut, Mirror, ProxyRule
 from utils.errors import InputError
 from utils.files import check_writable
 from utils.paths import ADDITIONAL, CHECKPOINTS, DEFAULT_CHECKPOINT, OUTPUT
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from data.frames import Frame
     from evaluate.true_people import TrueBodies
+    from models.checkpoints import Predictor
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class EvaluateOptions:
     checkpoint: tuple[Path, ...] = (DEFAULT_CHECKPOINT,)  # weights of the regressor; or of several
     rounds: int | None = None  # of feedback, where networks have any; None: what validated best
     refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
+    # who looks at mirror images as well, so that two looks are averaged: nobody, a feedback
+    # network, or the detector too, which takes as long again
+    mirror: Mirror = "network"
     # input as the network had it in training: "own", or "published" as in the released code; None:
     # what each checkpoint says
     proxy: ProxyRule | None = None
@@ -99,18 +103,16 @@ def run(
     # Imported here so that --help and mistakes in the options are answered at once.
     from evaluate.evaluator import Evaluator, load_predictors
     from evaluate.report import describe_checkpoints, summarise, write_results
-    from evaluate.sources import build_detectors, evaluate_all, list_missing
+    from evaluate.sources import evaluate_all, list_missing
     from evaluate.worst_cases import write_worst_cases
     from utils.devices import choose_device, name_device
 
     check_options(options)
     dataset, device = options.dataset, choose_device(name_device(options.device, options.gpu))
-    chosen = {"rounds": options.rounds, "refine": options.refine, "proxy": options.proxy}
+    chosen = {name: getattr(options, name) for name in ("rounds", "refine", "proxy")}
+    chosen["mirror"] = options.mirror != "none"
     predictors = load_predictors(options.checkpoint, dataset, device, additional, **chosen)
-    detectors = {
-        rule: build_detectors(options.silh_from, dataset, device, options.detector_weights, rule)
-        for rule in sorted({predictor.proxy_rule for predictor in predictors.values()})
-    }
+    detectors = build_all_detectors(options, predictors, device)
     frames, truth = load_people(options, additional, picture, device)
     evaluators = {name: Evaluator(each, truth, device) for name, each in predictors.items()}
     sources, results, seconds = evaluate_all(
@@ -128,6 +130,22 @@ def run(
     write_worst_cases(options.output, sources, results, frames, options.worst_by, options.worst)
     print(f"results are in {options.output}")
     return summary
+
+
+def build_all_detectors(
+    options: EvaluateOptions, predictors: "dict[str, Predictor]", device: "torch.device"
+) -> dict[ProxyRule, Any]:
+    """Detectors by name, for the input that each of the networks wants."""
+    from evaluate.sources import build_detectors
+    from predict.detectors.rules import choose_rules
+
+    weights = options.detector_weights
+    return {
+        proxy: build_detectors(
+            options.silh_from, options.dataset, device, weights, choose_rules(proxy, options.mirror)
+        )
+        for proxy in sorted({predictor.proxy_rule for predictor in predictors.values()})
+    }
 
 
 def load_people(

@@ -140,7 +140,7 @@ def predict_clip(options: PredictOptions) -> int:
     clip_predictor = ClipPredictor(
         system.detector, system.body_predictor, system.predictor.body_on_cpu(), clip_options
     )
-    key = make_key(clip, options, "refine proxy fps", system.source)
+    key = make_key(clip, options, "refine mirror proxy fps", system.source)
     for line in clip_predictor.predict(clip, options.output, name, key):
         print(line)
     print(f"results are in {options.output}")

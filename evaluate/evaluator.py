@@ -7,7 +7,7 @@ whatever crop the network saw, so that detectors and image sizes can be compared
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,12 @@ from evaluate.true_people import TrueBodies, TruePeople, TrueView
 from metrics.comparison import compare_people, measure_people
 from metrics.metrics import silhouette_overlap
 from models.checkpoints import Predictor, load_predictor
-from models.decoder import Bodies, BodyParameters, decode_in_photos, decode_parameters
+from models.decoder import (
+    Bodies,
+    BodyParameters,
+    decode_in_photos,
+    decode_parameters,
+)
 from predict.detectors.interface import Detection, Detector
 from predict.detectors.matching import box_overlaps
 from predict.people import observe_people
@@ -31,7 +36,6 @@ from utils.cameras import (
     pixels_to_norm,
     points_to_crops,
 )
-from utils.conventions import ProxyRule
 from utils.errors import InputError, Skipped
 from utils.joints import COCO17_IN_90
 from utils.proxy import REFERENCE_SIZE, Observation
@@ -48,9 +52,7 @@ def load_predictors(
     dataset: str,
     device: torch.device,
     additional: Path,
-    rounds: int | None,
-    refine: bool,
-    proxy: ProxyRule | None = None,
+    **chosen: Any,
 ) -> dict[str, Predictor]:
     """Checkpoints by the names of their files.
 
@@ -59,18 +61,14 @@ def load_predictors(
         dataset: that they will be evaluated on: open, strangers, ssp3d or 3dpw.
         device: where the networks go.
         additional: folder with the body-model files.
-        rounds: of feedback, None for what validated best.
-        refine: whether estimates are refined by a fit.
-        proxy: whose input they are given; None for what each was trained with.
+        chosen: how they estimate, as `load_predictor` takes it: rounds, refine, mirror and proxy.
 
     Raises:
         InputError: a checkpoint cannot be read, or nothing could be compared.
     """
     predictors = {}
     for path in checkpoints:
-        predictor = load_predictor(
-            path, device, additional=additional, rounds=rounds, refine=refine, proxy=proxy
-        )
+        predictor = load_predictor(path, device, additional=additional, **chosen)
         body = predictor.body_model.identity["name"]
         if dataset in RENDERED and body != "open":
             raise InputError(
@@ -212,13 +210,18 @@ class Evaluator:
 
     @torch.inference_mode()
     def predict_best_betas(self, seen: Sequence[tuple[TruePeople, TrueView]]) -> Prediction:
-        """True poses and cameras, and the betas that come nearest: what no network can surpass."""
+        """True poses and cameras, and the betas that come nearest: what no network can surpass.
+
+        There are as many betas as the network estimates.
+        """
         people, view = (_join(parts) for parts in zip(*seen, strict=True))
         points = points_to_crops(view.joints2d_px, view.crops, REFERENCE_SIZE)
         cam_wp = fit_weak_perspective(
             people.joints3d[:, COCO17_IN_90], pixels_to_norm(points, REFERENCE_SIZE)
         )
-        parameters = BodyParameters(cam_wp, people.pose_rotmats, people.betas)
+        count = len(self.predictor.mean_betas)
+        betas = self.predictor.body_model.find_nearest_betas(people.vertices_tpose, count)
+        parameters = BodyParameters(cam_wp, people.pose_rotmats, betas)
         return self._place(None, parameters, people, view)
 
     @torch.inference_mode()

@@ -28,6 +28,7 @@ from scenes.picture_options import PictureOptions
 from scenes.random_people import (
     Scene,
     Shape,
+    ShapeSpread,
     draw_betas,
     draw_scene,
     neutral_body,
@@ -57,9 +58,16 @@ class BenchmarkOptions:
     count: int = 300  # people
     seed: int = 7919  # of everything; training and validation draw from others
     betas_std: float = 1.5  # per component, around the mean shape, as in training
+    betas_wide: float = 0.0  # share of people whose betas spread up to twice as far
+    shape_details: float = 0.0  # standard deviation of the betas after the first ten
     poses: Path = OPEN_POSES_VAL  # to draw from
     strangers: Path | None = None  # npz of people to photograph instead, see `data.strangers`
     picture: PictureOptions = PictureOptions()
+
+    @property
+    def spread(self) -> ShapeSpread:
+        """Of the shapes."""
+        return ShapeSpread(self.betas_std, self.betas_wide, self.shape_details)
 
 
 def build_benchmark(
@@ -119,7 +127,12 @@ def count_missing(folder: Path, options: BenchmarkOptions) -> int:
 def make_manifest(options: BenchmarkOptions) -> dict[str, Any]:
     """What the pictures depend on, but for their number."""
     left_out = ("count", "poses", "strangers", "picture")  # files are told by what they hold
-    made_from = {name: value for name, value in asdict(options).items() if name not in left_out}
+    unless_used = ("betas_wide", "shape_details")  # older manifests do not have them
+    made_from = {
+        name: value
+        for name, value in asdict(options).items()
+        if name not in left_out and (value or name not in unless_used)
+    }
     files = {"poses_hash": options.poses}
     if options.strangers is not None:
         files["strangers_hash"] = options.strangers
@@ -199,14 +212,14 @@ def photograph_person(index: int, options: BenchmarkOptions) -> tuple[Scene, np.
     if options.strangers is not None:
         people = _read_strangers(options.strangers)
         shape = Shape(people.betas[index], people.offsets[index])
-    scene = draw_scene(poses, options.betas_std, generator, options.picture, shape)
+    scene = draw_scene(poses, options.spread, generator, options.picture, shape)
     return scene, photograph_scene(scene, options.seed + 1000 * index)
 
 
 def draw_shapes(options: BenchmarkOptions) -> torch.Tensor:
     """(P, 10) betas of the people, who need not be rendered for it."""
     people = range(options.count)
-    shapes = [draw_betas(options.betas_std, _start_person(index, options)) for index in people]
+    shapes = [draw_betas(options.spread, _start_person(index, options)) for index in people]
     return torch.from_numpy(np.stack(shapes))
 
 

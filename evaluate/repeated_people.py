@@ -39,7 +39,7 @@ def estimate_shapes(
 
     Args:
         predictor: of the open body.
-        betas: (P, 10) the true ones.
+        betas: (P, N) the true ones.
         poses: (N, 72) axis-angle, camera frame, rad: to draw from.
         photos: K, of each person.
         source: a key of `SOURCES`.
@@ -47,7 +47,7 @@ def estimate_shapes(
         offsets: (P, V, 3) metres, what their T-posed bodies are beyond what betas tell.
 
     Returns:
-        (P, K, 10) betas, on the CPU.
+        (P, K, N) betas, on the CPU, as many as the network estimates.
     """
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randint(len(poses), (len(betas) * photos,), generator=generator)
@@ -84,10 +84,9 @@ def _synthesise(
         yield synthesiser(poses[piece], betas[shown], variation, own).observation
 
 
-def draw_true_betas(people: int, betas_std: float, seed: int) -> Tensor:
-    """(P, 10) shapes as training draws them."""
+def draw_true_betas(mean: Tensor, people: int, betas_std: float, seed: int) -> Tensor:
+    """(P, N) shapes as training draws them, around the mean shape (N,)."""
     generator = torch.Generator().manual_seed(seed)
-    mean = read_mean_parameters("open").betas
     return mean + betas_std * torch.randn(people, len(mean), generator=generator)
 
 

@@ -75,7 +75,7 @@ def combine_people(
     Args:
         checkpoint: the predictor's file, beside which the errors of its shapes lie.
         predictor: loaded from it.
-        betas: (P, 10) the true ones.
+        betas: (P, M) the true ones.
         source: a key of `SOURCES`.
         seed: of poses and errors.
         offsets: (P, V, 3) metres, what their T-posed bodies are beyond what betas tell.
@@ -94,7 +94,7 @@ def _estimate(
 def combine_estimates(
     checkpoint: Path, estimates: Tensor, source: str
 ) -> dict[int, list[CombinedShape]]:
-    """The same of what the network estimated, (P, K, 10)."""
+    """The same of what the network estimated, (P, K, N)."""
     errors = read_shape_errors(checkpoint, hash_file(checkpoint), source)
     (arrays,) = as_arrays(estimates)
     return {
@@ -103,7 +103,7 @@ def combine_estimates(
 
 
 def stack_betas(shapes: Sequence[CombinedShape]) -> Tensor:
-    """(P, 10) betas of people, float32."""
+    """(P, N) betas of people, float32."""
     return torch.from_numpy(np.stack([shape.betas for shape in shapes])).float()
 
 

@@ -23,7 +23,7 @@ from utils.errors import InputError
 from utils.files import hash_file
 from utils.paths import DEFAULT_CHECKPOINT, OPEN_POSES_VAL
 
-MIN_PEOPLE = 100  # 10 x 10 covariances of fewer would be noise
+MIN_PEOPLE = 10  # for each beta: covariances of fewer would be noise
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ShapeErrorOptions:
 
     checkpoint: Path = DEFAULT_CHECKPOINT  # of a network for the open body
     poses: tuple[Path, ...] = (OPEN_POSES_VAL,)  # npz files; the network was not trained on them
-    people: int = 1000  # with 4 photos each
+    people: int = 2000  # with 4 photos each
     photos: int = 4  # of each person
     betas_std: float = 1.5  # per component, around the mean shape: the prior
     seed: int = 11  # of shapes, poses and errors; benchmarks draw from others
@@ -40,11 +40,12 @@ class ShapeErrorOptions:
 
 def measure_shape_errors(options: ShapeErrorOptions) -> None:
     """Measures and writes; raises InputError where that cannot be done."""
-    if options.people < MIN_PEOPLE or options.photos < 2:
-        raise InputError(f"expected --people {MIN_PEOPLE} or more and --photos 2 or more")
     predictor = load_predictor(options.checkpoint, torch.device("cpu"))
+    betas = draw_true_betas(predictor.mean_betas, options.people, options.betas_std, options.seed)
+    least = MIN_PEOPLE * betas.shape[1]
+    if options.people < least or options.photos < 2:
+        raise InputError(f"expected --people {least} or more and --photos 2 or more")
     poses = torch.from_numpy(load_poses(options.poses).poses)
-    betas = draw_true_betas(options.people, options.betas_std, options.seed)
     by_source = {}
     for source in SOURCES:
         found = estimate_shapes(predictor, betas, poses, options.photos, source, options.seed)

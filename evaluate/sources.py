@@ -16,7 +16,7 @@ from evaluate.evaluator import Evaluator, Outcome, Prediction, SeenPerson
 from evaluate.open_benchmark import synthesise_people
 from predict.detectors.interface import Detector
 from predict.detectors.registry import available_detectors, build_detector
-from predict.detectors.rules import RULES
+from predict.detectors.rules import OWN, DetectorRules
 from synthesis.options import AugmentationOptions
 from utils.conventions import ProxyRule
 from utils.errors import Skipped
@@ -107,7 +107,7 @@ def build_detectors(
     dataset: str,
     device: torch.device,
     weights: Path,
-    rule: ProxyRule = "own",
+    rules: DetectorRules = OWN,
 ) -> Detectors:
     """Detectors by name, or why they are skipped, which is printed.
 
@@ -117,17 +117,17 @@ def build_detectors(
         dataset: open, strangers, ssp3d or 3dpw.
         device: where their networks run, if they can.
         weights: folder with the weights of those that need some.
-        rule: whose networks they work for, which decides how they are used.
+        rules: how they are used.
 
     Raises:
         InputError: a detector that is named cannot be had.
     """
     if names or dataset not in RENDERED:
         return {
-            name: None if name == DATASET else build_detector(name, device, weights, RULES[rule])
+            name: None if name == DATASET else build_detector(name, device, weights, rules)
             for name in names or (DATASET,)
         }
-    detectors = {DATASET: None, **available_detectors(device, weights, RULES[rule])}
+    detectors = {DATASET: None, **available_detectors(device, weights, rules)}
     skipped: dict[str, list[str]] = {}  # detectors by the reason why they cannot be had
     for name, detector in detectors.items():
         if isinstance(detector, Skipped):
@@ -239,5 +239,5 @@ def evaluate_mean(evaluator: Evaluator, frames: Sequence[Frame], batch_size: int
 def evaluate_best_betas(
     evaluator: Evaluator, frames: Sequence[Frame], batch_size: int
 ) -> list[Outcome]:
-    """Outcomes of the nearest people that ten betas can tell: how good a prediction can be."""
+    """Outcomes of the nearest people whom the network's betas can tell."""
     return evaluator.evaluate(frames, batch_size, evaluator.look, evaluator.predict_best_betas)

@@ -105,7 +105,7 @@ class MultiTaskLoss(nn.Module):
 
         Args:
             pred: vertices and vertices_tpose (B, V, 3) and joints3d (B, 14, 3) in metres,
-                joints2d_norm (B, 17, 2) in [-1, 1], pose_rotmats (B, 24, 3, 3), betas (B, 10);
+                joints2d_norm (B, 17, 2) in [-1, 1], pose_rotmats (B, 24, 3, 3), betas (B, N);
                 those of the terms in use.
             target: the same, and visibility (B, 17) bool of the 2D joints. What is not visible may
                 hold anything, nan included.

@@ -25,7 +25,7 @@ class Metrics:
     vertices_tpose       (B, V, 3) metres: pve_t, pve_t_sc (mm)
     joints3d             (B, 14, 3) metres, LSP: mpjpe, mpjpe_sc, mpjpe_pa (mm)
     pose_rotmats         (B, 24, 3, 3): pose_mse
-    betas                (B, 10): shape_mse
+    betas                (B, N), as many as both have: shape_mse
     joints2d_px          (B, 17, 2) pixels, and target's visibility (B, 17): joints2d_l2 (pixels)
     silhouettes          (B, H, W) bool: silhouette_iou, of those pixels that target's counted
                          (B, H, W) bool counts, if it is given

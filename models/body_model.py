@@ -16,12 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from kernels import skinning_numba
-from models.landmarks import Landmarks, read_arrays, read_open_landmarks, read_smpl_landmarks
+from models.landmarks import (
+    Landmarks,
+    read_arrays,
+    read_open_landmarks,
+    read_shape_details,
+    read_smpl_landmarks,
+)
 from models.smpl_files import SmplArrays, find_licensed_model, read_smpl_file
 from utils.conventions import NUM_BETAS
 from utils.errors import InputError
 from utils.joints import COCOPLUS_JOINTS, EXTRA_JOINTS, H36M_JOINTS, PARTS, PICKED_JOINTS
-from utils.paths import ADDITIONAL, OPEN_BODY
+from utils.paths import ADDITIONAL, OPEN_BODY, SHAPE_DETAILS
 
 BODIES = ("open", "smpl")
 GENDERS = ("neutral", "male", "female")
@@ -104,7 +110,16 @@ class BodyModel(nn.Module):
             return cls(arrays, read_smpl_landmarks(additional, arrays), body, gender)
         folder = additional / OPEN_BODY.name
         arrays = read_smpl_file(folder / f"OPEN_{gender.upper()}.npz")
-        return cls(arrays, read_open_landmarks(folder / "landmarks.npz"), body, gender)
+        model = cls(arrays, read_open_landmarks(folder / "landmarks.npz"), body, gender)
+        if gender == "neutral":
+            path = folder / SHAPE_DETAILS.name
+            model.skinning.add_shapes(read_shape_details(path, model.identity["hash"]))
+        return model
+
+    @property
+    def num_betas(self) -> int:
+        """How many betas it takes at most: ten, and shape details where it has any."""
+        return len(self.skinning.shapedirs)
 
     def forward(
         self, betas: Tensor, pose_rotmats: Tensor, offsets: Tensor | None = None
@@ -112,7 +127,7 @@ class BodyModel(nn.Module):
         """Poses the body.
 
         Args:
-            betas: (B, 10) shape.
+            betas: (B, N) shape, N up to `num_betas`; those left out are 0.
             pose_rotmats: (B, 24, 3, 3) joint rotations, the root's first.
             offsets: (B, V, 3) metres, by which the T-posed bodies depart from what betas tell.
 
@@ -141,8 +156,26 @@ class BodyModel(nn.Module):
         return reduced
 
     def tpose(self, betas: Tensor) -> Tensor:
-        """Vertices in the T-pose: shape alone, no skinning; (B, 10) to (B, V, 3) metres."""
+        """Vertices in the T-pose: shape alone, no skinning; (B, N) betas to (B, V, 3) metres."""
         return self.skinning.shape(betas)
+
+    def find_nearest_betas(self, vertices_tpose: Tensor, count: int = NUM_BETAS) -> Tensor:
+        """The betas whose T-posed bodies come nearest, by least squares, wherever both stand.
+
+        Args:
+            vertices_tpose: (B, V, 3) metres.
+            count: N, of the betas.
+
+        Returns:
+            (B, N) float32.
+        """
+        template = self.skinning.template.unflatten(0, (3, -1))
+        wanted = vertices_tpose.mT.double() - template.double()  # (B, 3, V)
+        directions = self.skinning.shapedirs[:count].unflatten(1, (3, -1)).double()  # (N, 3, V)
+        wanted, directions = (
+            (each - each.mean(dim=2, keepdim=True)).flatten(1) for each in (wanted, directions)
+        )
+        return torch.linalg.lstsq(directions.T, wanted.T).solution.T.float()
 
 
 class Skinning(nn.Module):
@@ -165,14 +198,14 @@ class Skinning(nn.Module):
         order = [joint for level in levels for joint in level]
         buffers = {
             "template": template.T.flatten(),  # (3 * V,)
-            "shapedirs": _to_planes(shapedirs),  # (10, 3 * V)
+            "shapedirs": _to_planes(shapedirs),  # (10 or more, 3 * V)
             "posedirs": _to_planes(torch.from_numpy(arrays.posedirs)),  # (9 (K - 1), 3 * V)
             "weights": weights,  # (V, K)
             "bones": bones,  # (V, M), those of each vertex
             "bone_weights": bone_weights,  # (V, M)
             "j_regressor": regressor,  # (K, V)
             "j_template": regressor @ template,  # (K, 3)
-            "j_shapedirs": torch.einsum("kv,vcb->kcb", regressor, shapedirs),  # (K, 3, 10)
+            "j_shapedirs": torch.einsum("kv,vcb->kcb", regressor, shapedirs),  # (K, 3, 10 or more)
             "parents": torch.tensor([0, *parents[1:]]),  # the root stands for its own parent
             "by_level": torch.tensor(order),
             "from_level": torch.argsort(torch.tensor(order)),
@@ -189,8 +222,15 @@ class Skinning(nn.Module):
                 f"parents_of_level_{number}", torch.tensor(places), persistent=False
             )
 
+    def add_shapes(self, shapedirs: np.ndarray) -> None:
+        """Takes (V, 3, M) more directions of shape, metres, which further betas tell."""
+        directions = torch.from_numpy(shapedirs)
+        moved = torch.einsum("kv,vcb->kcb", self.j_regressor, directions)
+        self.shapedirs = torch.cat([self.shapedirs, _to_planes(directions)])
+        self.j_shapedirs = torch.cat([self.j_shapedirs, moved], dim=2)
+
     def shape(self, betas: Tensor) -> Tensor:
-        """Vertices in the T-pose: (B, 10) to (B, V, 3) metres."""
+        """Vertices in the T-pose: (B, N) betas to (B, V, 3) metres."""
         return self._shaped_planes(betas).unflatten(1, (3, -1)).mT
 
     def reduce_to(self, vertex_ids: Tensor) -> "Skinning":
@@ -211,7 +251,7 @@ class Skinning(nn.Module):
         """Shapes and poses a batch of bodies.
 
         Args:
-            betas: (B, 10).
+            betas: (B, N).
             pose_rotmats: (B, K, 3, 3), the root's first.
             offsets: (B, V, 3) metres, added to the T-posed vertices; None for none.
 
@@ -237,14 +277,15 @@ class Skinning(nn.Module):
         """What moves each bone from the T-pose to the pose.
 
         Args:
-            betas: (B, 10).
+            betas: (B, N).
             pose_rotmats: (B, K, 3, 3), the root's first.
             offsets: (B, V, 3) metres, added to the T-posed vertices; None for none.
 
         Returns:
             Affine matrices (B, K, 3, 4) and the posed joints (B, K, 3), metres.
         """
-        joints = self.j_template + torch.einsum("kcb,nb->nkc", self.j_shapedirs, betas)
+        directions = self.j_shapedirs[:, :, : betas.shape[1]]
+        joints = self.j_template + torch.einsum("kcb,nb->nkc", directions, betas)
         if offsets is not None:
             joints = joints + self.j_regressor @ offsets
         transforms = self._transforms_of_joints(joints, pose_rotmats)  # (B, K, 4, 4)
@@ -276,7 +317,7 @@ class Skinning(nn.Module):
 
     def _shaped_planes(self, betas: Tensor) -> Tensor:
         """(B, 3 * V) metres: x of all vertices in the T-pose, then y, then z."""
-        return torch.addmm(self.template, betas, self.shapedirs)
+        return torch.addmm(self.template, betas, self.shapedirs[: betas.shape[1]])
 
     def _transforms_of_joints(self, joints: Tensor, pose_rotmats: Tensor) -> Tensor:
         """(B, K, 4, 4) from each joint's frame to the body's, level by level from the root."""

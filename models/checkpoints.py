@@ -8,11 +8,11 @@ import torch
 
 from models.body_model import BodyModel, MeanParameters, read_mean_parameters
 from models.checkpoint_content import ADVICE, ERROR_COVARIANCE, check_content
-from models.decoder import PARAMETER_DIMS
+from models.decoder import PARAMETER_DIMS, split_estimate
 from models.feedback import FeedbackRegressor
 from models.networks import Network, build_network, describe_network, parse_network_options
 from models.options import NetworkOptions
-from models.refinement import CHANGE_DIMS, Refiner
+from models.refinement import Refiner, count_changes
 from models.regressor import CHANNELS, Regressor
 from utils.conventions import ProxyRule
 from utils.errors import InputError
@@ -35,6 +35,11 @@ class Predictor(NamedTuple):
         """The body model, or a copy of it where it is elsewhere."""
         on_cpu = self.body_model.faces.device.type == "cpu"
         return self.body_model if on_cpu else copy.deepcopy(self.body_model).cpu()
+
+    @property
+    def mean_betas(self) -> torch.Tensor:
+        """(N,) of as many betas as the network estimates."""
+        return split_estimate(self.regressor.initial_estimate).betas
 
     @property
     def proxy_rule(self) -> ProxyRule:
@@ -157,6 +162,7 @@ def load_predictor(
     rounds: int | None = None,
     refine: bool = False,
     proxy: ProxyRule | None = None,
+    mirror: bool = True,
 ) -> Predictor:
     """Loads a checkpoint for predicting.
 
@@ -171,6 +177,7 @@ def load_predictor(
         rounds: of feedback; None takes what validation found best.
         refine: whether estimates are refined, see `models.refinement`.
         proxy: whose input the network is given; None for what it was trained with.
+        mirror: whether a feedback regressor averages its estimate with that of the mirror image.
 
     Returns:
         Regressor and body model, both in evaluation mode.
@@ -179,10 +186,10 @@ def load_predictor(
         InputError: the checkpoint cannot be read, or is not fit for what is asked for.
     """
     checkpoint = read_checkpoint(path)
-    identity = checkpoint.get("body")
-    knows = bool(identity) and identity["gender"] == "neutral" and gender in ("male", "female")
-    body_model = load_body(identity, body, None if knows else gender, additional, path)
+    body_model, known_gender = load_body(checkpoint.get("body"), body, gender, additional, path)
     regressor = load_regressor(checkpoint, body_model, path, additional)
+    if isinstance(regressor, FeedbackRegressor):
+        regressor.mirror = mirror
     if rounds is not None:
         set_rounds(regressor, rounds, path)
     if proxy is not None:
@@ -194,7 +201,7 @@ def load_predictor(
         body_model.eval().to(device),
         checkpoint.get("image_size", REFERENCE_SIZE),
         checkpoint.get("best_epoch", checkpoint.get("epoch", 0)),
-        gender if knows else None,
+        known_gender,
     )
 
 
@@ -204,13 +211,16 @@ def load_body(
     gender: str | None,
     additional: Path,
     path: Path,
-) -> BodyModel:
+) -> tuple[BodyModel, str | None]:
     """The body that a checkpoint was trained for, or the one that was asked for.
+
+    A checkpoint for the neutral body keeps it where a gender is given: that is then known of the
+    people, and comes back beside the body.
 
     Args:
         identity: of the former; None where the checkpoint does not say: the neutral SMPL.
         body: name of the latter, if any.
-        gender: of it, if any.
+        gender: of it or of the people, if any.
         additional: folder with the body-model files.
         path: of the checkpoint.
 
@@ -218,12 +228,12 @@ def load_body(
         InputError: its files are missing, or it is another than the checkpoint's.
     """
     trained_for = identity or {"name": "smpl", "gender": "neutral"}
-    loaded = BodyModel.load(
-        body or trained_for["name"], gender or trained_for["gender"], additional
-    )
+    known = bool(identity) and identity["gender"] == "neutral" and gender in ("male", "female")
+    wanted = trained_for["gender"] if known or not gender else gender
+    loaded = BodyModel.load(body or trained_for["name"], wanted, additional)
     if identity:
         check_same_body(identity, loaded, path)
-    return loaded
+    return loaded, gender if known else None
 
 
 def set_rounds(regressor: Network, rounds: int, path: Path) -> None:
@@ -260,7 +270,7 @@ def build_refiner(regressor: Network, checkpoint: dict[str, Any], path: Path) ->
             f"{path} does not hold how its network errs, which --refine needs; add it with "
             f"python -m train.measure_spread --checkpoint {path} --output NEW.tar"
         )
-    expected = (CHANGE_DIMS, CHANGE_DIMS)
+    expected = (count_changes(regressor),) * 2
     if not isinstance(covariance, torch.Tensor) or covariance.shape != expected:
         raise InputError(f"{path}: {ERROR_COVARIANCE} is not a tensor of shape {expected}")
     return Refiner(regressor, covariance)

@@ -1,10 +1,11 @@
 """From a network's numbers to bodies, in the crop and in the photo.
 
-Every network ends in 157 numbers a person: camera, pose, betas. They are read here, and nowhere
-else: as parameters, as posed bodies in the crop for losses and metrics, and as bodies in the photo
-for results.
+Every network ends in 157 numbers a person: camera, pose, betas; in more where it estimates shape
+details as well, which are further betas. They are read here, and nowhere else: as parameters, as
+posed bodies in the crop for losses and metrics, and as bodies in the photo for results.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -20,21 +21,24 @@ from utils.cameras import (
     weak_perspective_to_pinhole,
 )
 from utils.conventions import NUM_BETAS
-from utils.joints import COCO17_IN_90, LSP14_IN_90
-from utils.rotations import rot6d_to_rotmat, rotmat_to_axis_angle
-from utils.tensors import pick
+from utils.joints import COCO17_IN_90, LSP14_IN_90, SMPL_SWAP
+from utils.rotations import average_rotations, rot6d_to_rotmat, rotmat_to_axis_angle
+from utils.tensors import constant, match_betas, pick
 
 CAMERA_DIMS = 3
 PARAMETER_DIMS = CAMERA_DIMS + POSE_DIMS + NUM_BETAS  # 157
 INITIAL_CAMERA = (0.9, 0.0, 0.0)
+MAX_TURN = 90.0  # degrees between two estimates' roots, beyond which they are not averaged
+# What turns a weak-perspective camera, and a rotation matrix, into those of the mirror image.
+_MIRROR_SIGNS = ((1.0, -1.0, 1.0), ((1.0, -1.0, -1.0), (-1.0, 1.0, 1.0), (-1.0, 1.0, 1.0)))
 
 
 class Estimate(NamedTuple):
-    """A network's 157 numbers by name."""
+    """A network's numbers by name."""
 
     cam_wp: Tensor  # (..., 3) weak-perspective scale, tx, ty
     pose: Tensor  # (..., 144) 24 rotations in 6D, root in the camera frame
-    betas: Tensor  # (..., 10)
+    betas: Tensor  # (..., N), 10 or more
 
 
 class BodyParameters(NamedTuple):
@@ -42,7 +46,13 @@ class BodyParameters(NamedTuple):
 
     cam_wp: Tensor  # (B, 3) weak-perspective scale, tx, ty
     pose_rotmats: Tensor  # (B, 24, 3, 3) root in the camera frame
-    betas: Tensor  # (B, 10)
+    betas: Tensor  # (B, N), 10 or more
+
+    def mirrored(self) -> "BodyParameters":
+        """Their mirror images, in which left is right; shapes are symmetric."""
+        camera, entries = (constant(signs, self.betas.device) for signs in _MIRROR_SIGNS)
+        rotmats = pick(self.pose_rotmats, SMPL_SWAP) * entries
+        return BodyParameters(self.cam_wp * camera, rotmats, self.betas)
 
 
 class Bodies(NamedTuple):
@@ -51,7 +61,7 @@ class Bodies(NamedTuple):
     The names are also those of the arrays in the npz files of run_predict.py.
     """
 
-    betas: Tensor  # (P, 10)
+    betas: Tensor  # (P, N), 10 or more
     pose: Tensor  # (P, 72) axis-angle, rad, root in the camera frame
     pose_rotmats: Tensor  # (P, 24, 3, 3) the same pose
     cam_wp: Tensor  # (P, 3) weak-perspective camera of the crop: u = s (x + tx) in [-1, 1]
@@ -69,20 +79,50 @@ class Bodies(NamedTuple):
         return {name: value[index].cpu().numpy() for name, value in self._asdict().items()}
 
 
-def build_initial_estimate(mean_parameters: MeanParameters) -> Tensor:
-    """(157,) where estimates start: a camera that shows a whole person, mean pose and betas."""
-    return torch.cat([torch.tensor(INITIAL_CAMERA), mean_parameters.pose, mean_parameters.betas])
+def build_initial_estimate(mean_parameters: MeanParameters, betas: int = NUM_BETAS) -> Tensor:
+    """Where estimates start: a camera that shows a whole person, mean pose and betas.
+
+    Args:
+        mean_parameters: mean pose and the mean of the first ten betas; that of others is 0.
+        betas: how many there are, N.
+
+    Returns:
+        (147 + N,).
+    """
+    mean_betas = match_betas(mean_parameters.betas, betas)
+    return torch.cat([torch.tensor(INITIAL_CAMERA), mean_parameters.pose, mean_betas])
 
 
 def split_estimate(numbers: Tensor) -> Estimate:
-    """A network's numbers (..., 157) by name."""
-    return Estimate(*numbers.split([CAMERA_DIMS, POSE_DIMS, NUM_BETAS], dim=-1))
+    """A network's numbers (..., 147 + N) by name."""
+    return Estimate(*numbers.tensor_split([CAMERA_DIMS, CAMERA_DIMS + POSE_DIMS], dim=-1))
 
 
 def decode_parameters(numbers: Tensor) -> BodyParameters:
-    """A network's numbers (B, 157) as camera, rotation matrices and betas."""
+    """A network's numbers (B, 147 + N) as camera, rotation matrices and betas."""
     cam_wp, pose, betas = split_estimate(numbers)
     return BodyParameters(cam_wp, rot6d_to_rotmat(pose.unflatten(1, (24, 6))), betas)
+
+
+def average_parameters(first: BodyParameters, second: BodyParameters) -> BodyParameters:
+    """What lies halfway between two estimates of the same people.
+
+    Where they look different ways, halfway between them is neither: there the first one stays.
+    """
+    means = BodyParameters(
+        (first.cam_wp + second.cam_wp) / 2,
+        average_rotations(first.pose_rotmats, second.pose_rotmats),
+        (first.betas + second.betas) / 2,
+    )
+    # The trace of a rotation is 1 + 2 cos(angle).
+    cosines = ((first.pose_rotmats[:, 0] * second.pose_rotmats[:, 0]).sum(dim=(1, 2)) - 1) / 2
+    alike = cosines > math.cos(math.radians(MAX_TURN))  # (B,)
+    return BodyParameters(
+        *(
+            torch.where(alike.view(-1, *[1] * (mean.ndim - 1)), mean, values)
+            for mean, values in zip(means, first, strict=True)
+        )
+    )
 
 
 def decode_in_crops(
@@ -114,7 +154,7 @@ def describe_body(body: BodyOutput, betas: Tensor, pose_rotmats: Tensor) -> dict
 
     Args:
         body: what the body model gave for the other two.
-        betas: (B, 10).
+        betas: (B, N).
         pose_rotmats: (B, 24, 3, 3).
 
     Returns:

@@ -16,10 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kernels.distances import DISTANCE_LIMIT, signed_distances
-from models.body_model import BodyModel, BodyOutput, MeanParameters
+from models.body_model import POSE_DIMS, BodyModel, BodyOutput, MeanParameters
 from models.decoder import (
-    PARAMETER_DIMS,
+    CAMERA_DIMS,
     BodyParameters,
+    average_parameters,
     build_initial_estimate,
     decode_parameters,
 )
@@ -62,10 +63,16 @@ class FeedbackRegressor(nn.Module):
         body_model: BodyModel,
         options: FeedbackOptions = FeedbackOptions(),
     ):
-        """Corrections start at zero: untrained, every estimate is the mean."""
+        """Corrections start at zero: untrained, every estimate is the mean.
+
+        Raises:
+            ValueError: the body has fewer betas than are to be estimated.
+        """
         super().__init__()
+        _check_betas(options.betas, body_model)
         self.rounds = options.rounds
-        initial_estimate = build_initial_estimate(mean_parameters)
+        self.mirror = False  # in predicting; training needs every round's own estimate
+        initial_estimate = build_initial_estimate(mean_parameters, options.betas)
         self.register_buffer("initial_estimate", initial_estimate, persistent=False)
         # Stored with the weights, which have learnt what each of these vertices means.
         self.register_buffer("vertex_ids", choose_spread_vertices(body_model, options.vertices))
@@ -74,11 +81,14 @@ class FeedbackRegressor(nn.Module):
             lambda loaded, incompatible_keys: loaded._build_body(body_model)
         )
         self.reader = SilhouetteReader()
-        joint_dims = 3 * len(COCO17)
-        self.lifting = Perceptron(joint_dims, READING_DIMS, options.width, options.lifting_blocks)
+        joint_dims, estimate_dims = 3 * len(COCO17), len(initial_estimate)
+        self.lifting = Perceptron(
+            joint_dims, READING_DIMS, estimate_dims, options.width, options.lifting_blocks
+        )
         self.correcting = Perceptron(
-            joint_dims + 2 * len(COCO17) + PARAMETER_DIMS,
+            joint_dims + 2 * len(COCO17) + estimate_dims,
             READING_DIMS + 3 * options.vertices,
+            estimate_dims,
             options.width,
             options.correcting_blocks,
         )
@@ -94,14 +104,43 @@ class FeedbackRegressor(nn.Module):
         normals = compute_template_normals(body_model)[chosen]
         self.register_buffer("normals", normals, persistent=False)
 
+    def add_betas(self, count: int, body_model: BodyModel) -> None:
+        """Estimates so many more betas: 0 until the network has learnt something of them.
+
+        Args:
+            count: how many more.
+            body_model: that they shape.
+
+        Raises:
+            ValueError: the body does not have so many.
+        """
+        dims = len(self.initial_estimate)
+        _check_betas(dims - CAMERA_DIMS - POSE_DIMS + count, body_model)
+        self.initial_estimate = F.pad(self.initial_estimate, (0, count))
+        for network in (self.lifting, self.correcting):
+            network.add_outputs(count)
+        # The numbers that it reads are joints, estimate and residuals.
+        self.correcting.add_numbers(3 * len(COCO17) + dims, count)
+
     @property
     def networks(self) -> list[nn.Module]:
         """The parts that torch.compile may run."""
         return [self.reader, self.lifting, self.correcting]
 
     def forward(self, observation: Observation) -> BodyParameters:
-        """Camera, pose and shape after the last round; see `estimates`."""
-        return self.estimates(observation)[-1]
+        """Camera, pose and shape after the last round; see `estimates`.
+
+        With `mirror` mirror images are looked at as well, and both estimates averaged.
+        """
+        if not self.mirror:
+            return self.estimates(observation)[-1]
+        pairs = zip(observation, observation.mirrored(), strict=True)
+        both = self.estimates(Observation(*map(torch.cat, pairs)))[-1]
+        straight, mirrored = (
+            BodyParameters(*half)
+            for half in zip(*(values.chunk(2) for values in both), strict=True)
+        )
+        return average_parameters(straight, mirrored.mirrored())
 
     def estimates(self, observation: Observation) -> list[BodyParameters]:
         """Camera, pose and shape: the first estimate and that after every round.
@@ -135,7 +174,7 @@ class FeedbackRegressor(nn.Module):
 
     @torch.no_grad()
     def _compare(self, estimate: Tensor, observed: ObservedNumbers) -> tuple[Tensor, Tensor]:
-        """How an estimate (B, 157) departs from what was observed, without gradients.
+        """How an estimate (B, 147 + N) departs from what was observed, without gradients.
 
         Returns:
             The joints' residuals (B, 34); and of the vertices the distance, the distance on the rim
@@ -197,11 +236,14 @@ class Perceptron(nn.Module):
     Args:
         number_dims: of inputs whose digits count: they are never rounded to bfloat16.
         feature_dims: of the other inputs.
+        estimate_dims: of the parameters.
         width: of the hidden layers.
         blocks: residual blocks of two layers each.
     """
 
-    def __init__(self, number_dims: int, feature_dims: int, width: int, blocks: int) -> None:
+    def __init__(
+        self, number_dims: int, feature_dims: int, estimate_dims: int, width: int, blocks: int
+    ) -> None:
         super().__init__()
         self.from_numbers = nn.Linear(number_dims, width)
         self.from_features = nn.Linear(feature_dims, width, bias=False)
@@ -212,12 +254,31 @@ class Perceptron(nn.Module):
             for _ in range(blocks)
         )
         self.norm = nn.LayerNorm(width)
-        self.last = nn.Linear(width, PARAMETER_DIMS)
+        self.last = nn.Linear(width, estimate_dims)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
+    def add_outputs(self, count: int) -> None:
+        """Gives so many more corrections after the others, 0 at first."""
+        last = self.last
+        self.last = nn.Linear(last.in_features, last.out_features + count)
+        self.last.load_state_dict(
+            {
+                "weight": F.pad(last.weight.detach(), (0, 0, 0, count)),
+                "bias": F.pad(last.bias.detach(), (0, count)),
+            }
+        )
+
+    def add_numbers(self, place: int, count: int) -> None:
+        """Reads so many more numbers from this place on, which change nothing at first."""
+        first = self.from_numbers
+        before, after = first.weight.detach().tensor_split([place], dim=1)
+        self.from_numbers = nn.Linear(first.in_features + count, first.out_features)
+        weight = torch.cat([F.pad(before, (0, count)), after], dim=1)
+        self.from_numbers.load_state_dict({"weight": weight, "bias": first.bias.detach()})
+
     def forward(self, numbers: Tensor, features: Tensor) -> Tensor:
-        """(B, number_dims) and (B, feature_dims) to corrections (B, 157), float32."""
+        """(B, number_dims) and (B, feature_dims) to corrections (B, estimate_dims), float32."""
         with autocast(numbers.device, torch.float32):
             hidden = self.from_numbers(numbers)
         hidden = hidden + self.from_features(features)
@@ -225,6 +286,13 @@ class Perceptron(nn.Module):
             hidden = hidden + block(hidden)
         with autocast(numbers.device, torch.float32):
             return self.last(self.norm(hidden.float()))
+
+
+def _check_betas(count: int, body_model: BodyModel) -> None:
+    if count > body_model.num_betas:
+        raise ValueError(
+            f"the network estimates {count} betas, but this body has {body_model.num_betas}"
+        )
 
 
 def compute_rim_weights(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from utils.conventions import ProxyRule
+from utils.conventions import NUM_BETAS, ProxyRule
 from utils.options import Range
 
 IEF_ITERATIONS = 3
@@ -21,6 +21,8 @@ class FeedbackOptions:
     )
     correcting_blocks: Annotated[int, Range(0, 100)] = 3  # of the one that corrects it
     vertices: Annotated[int, Range(1, 5000)] = 500  # of the body, compared with the silhouette
+    # that are estimated; beyond ten they are the open neutral body's shape details, up to 40 in all
+    betas: Annotated[int, Range(NUM_BETAS, 300)] = NUM_BETAS
 
 
 @dataclass(frozen=True)

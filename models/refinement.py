@@ -18,19 +18,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kernels.distances import signed_distances
+from models.body_model import POSE_DIMS
 from models.decoder import CAMERA_DIMS, BodyParameters
 from models.feedback import FeedbackRegressor, compute_rim_weights
 from utils.cameras import pixels_to_norm, project_weak_perspective
-from utils.conventions import NUM_BETAS
 from utils.joints import COCO17_IN_90, SMPL_JOINTS
 from utils.proxy import (
     REFERENCE_SIZE,
     Observation,
 )
 from utils.rotations import pose_to_rotmats, rotmat_to_axis_angle
-from utils.tensors import pick
+from utils.tensors import match_betas, pick
 
-CHANGE_DIMS = CAMERA_DIMS + 3 * len(SMPL_JOINTS) + NUM_BETAS  # 85
+TURN_DIMS = 3 * len(SMPL_JOINTS)
 # Pixels of 256. Detectors' joints are further from any body than the first: see README.md.
 MAX_MEDIAN_RESIDUAL = 1.0
 JOINT_NOISE = 0.1  # of a joint seen with confidence 1; inversely proportional to the confidence
@@ -72,7 +72,7 @@ class Fit(NamedTuple):
         return (self.shares * _robust_cost(self.distances.square())).sum(dim=1)
 
     def total_cost(self, units: Tensor) -> Tensor:
-        """(B,) with that of a change (B, 85) in units of the prior's spread."""
+        """(B,) with that of a change (B, C) in units of the prior's spread."""
         return self.joint_cost + self.outline_cost + units.square().sum(dim=1)
 
 
@@ -81,7 +81,7 @@ class Refiner(nn.Module):
 
     Args:
         regressor: makes the estimates.
-        error_covariance: (85, 85) of its errors, as `measure_parameter_errors` gives them.
+        error_covariance: (C, C) of its errors, as `measure_parameter_errors` gives them.
     """
 
     def __init__(self, regressor: FeedbackRegressor, error_covariance: Tensor):
@@ -94,8 +94,8 @@ class Refiner(nn.Module):
         variances, directions = torch.linalg.eigh(error_covariance.double())
         # Changes are sought in units in which the prior is standard normal.
         spread = directions * variances.clamp(min=0).sqrt()
-        self.register_buffer("spread", spread, persistent=False)  # (85, 85)
-        tangents = torch.eye(CHANGE_DIMS, dtype=torch.float64)
+        self.register_buffer("spread", spread, persistent=False)  # (C, C)
+        tangents = torch.eye(len(spread), dtype=torch.float64)
         self.register_buffer("tangents", tangents, persistent=False)
 
     @property
@@ -147,7 +147,7 @@ class Refiner(nn.Module):
         start = _to_double(estimate)
         outline = _measure_outline(observation)
         fit = first = self._fit(start, observation, outline)
-        units = start.cam_wp.new_zeros(len(start.cam_wp), CHANGE_DIMS)
+        units = start.cam_wp.new_zeros(len(start.cam_wp), len(self.spread))
         damping = torch.full_like(units[:, 0], INITIAL_DAMPING)
         for _ in range(ITERATIONS):
             step = self._step(start, units, fit, damping)
@@ -171,12 +171,12 @@ class Refiner(nn.Module):
         return change_parameters(start, units @ self.spread.T)
 
     def _step(self, start: BodyParameters, units: Tensor, fit: Fit, damping: Tensor) -> Tensor:
-        """(B, 85) the damped Gauss-Newton step of the robust misfit and the prior."""
-        by_places = self._derivatives(start, units)  # (B, N + 17, 2, 85)
+        """(B, C) the damped Gauss-Newton step of the robust misfit and the prior."""
+        by_places = self._derivatives(start, units)  # (B, N + 17, 2, C)
         by_vertices, by_joints = by_places.tensor_split([self.vertices], dim=1)
         by_distances = (fit.slopes[..., None] * by_vertices).sum(dim=2)
         by_residuals = (fit.joint_scales[..., None, None] * by_joints).flatten(1, 2)
-        derivatives = torch.cat([by_residuals, by_distances], dim=1)  # (B, 34 + N, 85)
+        derivatives = torch.cat([by_residuals, by_distances], dim=1)  # (B, 34 + N, C)
         errors = torch.cat([fit.residuals.flatten(1), fit.distances], dim=1)
         joint_weights = fit.joint_weights.repeat_interleave(2, dim=1)
         weights = torch.cat([joint_weights, fit.vertex_weights], dim=1)
@@ -186,7 +186,7 @@ class Refiner(nn.Module):
         return -torch.linalg.solve(curvature, gradient)
 
     def _derivatives(self, start: BodyParameters, units: Tensor) -> Tensor:
-        """(B, N + 17, 2, 85) of the projected vertices and joints."""
+        """(B, N + 17, 2, C) of the projected vertices and joints."""
 
         def places(units: Tensor) -> Tensor:
             return self._project(self._moved(start, units))[0]
@@ -226,9 +226,14 @@ class Refiner(nn.Module):
         )
 
 
+def count_changes(regressor: FeedbackRegressor) -> int:
+    """C, how many numbers change one of a network's estimates: 85 with ten betas."""
+    return len(regressor.initial_estimate) - POSE_DIMS + TURN_DIMS
+
+
 def change_parameters(parameters: BodyParameters, change: Tensor) -> BodyParameters:
-    """Changes parameters by (B, 85): camera, axis-angle vectors of the 24 rotations, betas."""
-    camera, turns, betas = change.split([CAMERA_DIMS, 3 * len(SMPL_JOINTS), NUM_BETAS], dim=1)
+    """Changes parameters by (B, C): camera, axis-angle vectors of the 24 rotations, betas."""
+    camera, turns, betas = change.tensor_split([CAMERA_DIMS, CAMERA_DIMS + TURN_DIMS], dim=1)
     turns = pose_to_rotmats(turns)
     return BodyParameters(
         parameters.cam_wp + camera, parameters.pose_rotmats @ turns, parameters.betas + betas
@@ -236,11 +241,10 @@ def change_parameters(parameters: BodyParameters, change: Tensor) -> BodyParamet
 
 
 def measure_parameter_errors(estimate: BodyParameters, true: BodyParameters) -> Tensor:
-    """(B, 85) the change that leads from estimated to true parameters; see `change_parameters`."""
+    """(B, C) the change that leads from estimated to true parameters; see `change_parameters`."""
     turns = rotmat_to_axis_angle(estimate.pose_rotmats.mT @ true.pose_rotmats)
-    return torch.cat(
-        [true.cam_wp - estimate.cam_wp, turns.flatten(1), true.betas - estimate.betas], dim=1
-    )
+    betas = match_betas(true.betas, estimate.betas.shape[1]) - estimate.betas
+    return torch.cat([true.cam_wp - estimate.cam_wp, turns.flatten(1), betas], dim=1)
 
 
 def _to_double(parameters: BodyParameters) -> BodyParameters:

@@ -33,33 +33,33 @@ PURPOSE = "python -m evaluate.shape_errors --checkpoint"
 class ShapeErrors(NamedTuple):
     """How betas are estimated, and what people look like before anything is seen; float64."""
 
-    gain: np.ndarray  # (10, 10)
-    offset: np.ndarray  # (10,)
-    shared: np.ndarray  # (10, 10) covariance of what all photos of a person have in common
-    single: np.ndarray  # (10, 10) covariance of what each photo adds
-    prior_mean: np.ndarray  # (10,)
-    prior: np.ndarray  # (10, 10) covariance
+    gain: np.ndarray  # (N, N), N betas are estimated
+    offset: np.ndarray  # (N,)
+    shared: np.ndarray  # (N, N) covariance of what all photos of a person have in common
+    single: np.ndarray  # (N, N) covariance of what each photo adds
+    prior_mean: np.ndarray  # (N,)
+    prior: np.ndarray  # (N, N) covariance
 
 
 class CombinedShape(NamedTuple):
     """The shape of one person."""
 
-    betas: np.ndarray  # (10,) the mean of the posterior
-    covariance: np.ndarray  # (10, 10) of the posterior
-    weights: np.ndarray  # (N,) of the photos, 1 for one that errs no more than usual
+    betas: np.ndarray  # (N,) the mean of the posterior
+    covariance: np.ndarray  # (N, N) of the posterior
+    weights: np.ndarray  # (K,) of the photos, 1 for one that errs no more than usual
 
 
 def fit_shape_errors(estimates: np.ndarray, betas: np.ndarray) -> ShapeErrors:
     """Finds how a network errs, by moments.
 
     Args:
-        estimates: (P, K, 10) of P people in K photos each, K at least 2.
-        betas: (P, 10) the true ones, drawn from the prior.
+        estimates: (P, K, N) of P people in K photos each, K at least 2.
+        betas: (P, N) the true ones, drawn from the prior.
     """
     people, photos, dims = estimates.shape
-    means = estimates.mean(axis=1)  # (P, 10)
+    means = estimates.mean(axis=1)  # (P, N)
     inputs = np.concatenate([betas, np.ones((people, 1))], axis=1)
-    solution = np.linalg.lstsq(inputs, means, rcond=None)[0]  # (11, 10)
+    solution = np.linalg.lstsq(inputs, means, rcond=None)[0]  # (N + 1, N)
     within = (estimates - means[:, None]).reshape(-1, dims)
     single = within.T @ within / (people * (photos - 1))
     rest = means - inputs @ solution
@@ -77,14 +77,14 @@ def _keep_positive(matrix: np.ndarray) -> np.ndarray:
 
 
 def combine_shapes(estimates: np.ndarray, errors: ShapeErrors) -> CombinedShape:
-    """The shape of one person from N photos, in closed form but for the weights.
+    """The shape of one person from K photos, in closed form but for the weights.
 
     Photos that disagree with the others weigh less: their errors are taken for draws of a t
     distribution, whose weights are found by turns with the photos' mean. Of two photos nobody can
     say which one is wrong: they weigh alike.
 
     Args:
-        estimates: (N, 10) betas of the same person.
+        estimates: (K, N) betas of the same person.
         errors: of the network.
     """
     precision = np.linalg.inv(errors.single)
@@ -102,7 +102,7 @@ def combine_shapes(estimates: np.ndarray, errors: ShapeErrors) -> CombinedShape:
 
 
 def _weigh(estimates: np.ndarray, weights: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Weights (N,) of estimates by how far each is from the mean of the others."""
+    """Weights (K,) of estimates by how far each is from the mean of the others."""
     total = weights.sum()
     others = (weights @ estimates - weights[:, None] * estimates) / (total - weights)[:, None]
     away = estimates - others
@@ -119,7 +119,7 @@ def describe_estimate(estimate: np.ndarray, errors: ShapeErrors) -> CombinedShap
     beyond the prior a better one than the prior would.
 
     Args:
-        estimate: (10,) betas.
+        estimate: (N,) betas.
         errors: of the network.
     """
     return combine_shapes(estimate[None], errors)._replace(betas=estimate)
@@ -136,12 +136,12 @@ def know_height(
     Args:
         shape: without the height.
         height: metres.
-        measure_heights: from betas (N, 10) to the heights of their bodies (N,), metres.
+        measure_heights: from betas (M, N) to the heights of their bodies (M,), metres.
     """
     betas, steps = shape.betas, HEIGHT_STEP * np.eye(len(shape.betas))
     for _ in range(HEIGHT_ROUNDS):
         rise = measure_heights(betas + steps) - measure_heights(betas - steps)
-        along = shape.covariance @ rise / (2 * HEIGHT_STEP)  # (10,) covariance with the height
+        along = shape.covariance @ rise / (2 * HEIGHT_STEP)  # (N,) covariance with the height
         variance = along @ rise / (2 * HEIGHT_STEP)
         betas = betas + along * (height - measure_heights(betas[None])[0]) / variance
     return shape._replace(
@@ -155,7 +155,7 @@ def know_gender(
     """The same errors with the prior of people of one gender.
 
     People of a gender are those of its body with betas from N(0, betas_std^2); the neutral betas
-    that come nearest to them are Gaussian too.
+    that come nearest to them are Gaussian too. Shape details spread as much for either gender.
 
     Args:
         errors: of a network for the neutral body.
@@ -165,10 +165,13 @@ def know_gender(
     """
     means = [body.skinning.template.double().cpu().numpy() for body in (neutral, gendered)]
     directions = [body.skinning.shapedirs.double().cpu().numpy() for body in (neutral, gendered)]
-    nearest = np.linalg.pinv(directions[0].T)  # (10, 3 V)
-    onto = nearest @ directions[1].T  # (10, 10) from the gender's betas to neutral ones
+    dims = len(errors.offset)
+    nearest = np.linalg.pinv(directions[0][:dims].T)  # (N, 3 V)
+    onto = nearest @ directions[1].T  # (N, 10) from the gender's betas to neutral ones
+    details = np.diag(np.arange(dims) >= len(directions[1])).astype(float)
     return errors._replace(
-        prior_mean=nearest @ (means[1] - means[0]), prior=betas_std**2 * onto @ onto.T
+        prior_mean=nearest @ (means[1] - means[0]),
+        prior=betas_std**2 * (onto @ onto.T + details),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from predict.people import Person, Photo, attempt, find_people, predict_photos, 
 from predict.records import add_margins, choose_margins, collect_arrays, describe_person
 from renderers.overlay import draw_body
 from renderers.shading import BodyRenderer
+from utils.conventions import Mirror
 from utils.devices import choose_device
 from utils.errors import InputError, Skipped
 from utils.files import write_npz
@@ -43,7 +45,7 @@ class PersonResult:
     photo: str  # name of the image
     person: int  # in the image, the most prominent is 1
     image_size: np.ndarray  # (2,) width and height
-    betas: np.ndarray  # (10,)
+    betas: np.ndarray  # (N,), 10 or more: those after the first ten are shape details
     pose: np.ndarray  # (72,) axis-angle, rad, root in the camera frame
     pose_rotmats: np.ndarray  # (24, 3, 3) the same pose
     cam_wp: np.ndarray  # (3,) weak-perspective camera of the crop: u = s (x + tx) in [-1, 1]
@@ -131,6 +133,7 @@ class PhotoPredictor:
         batch_size: people that pass through the network together.
         body: "open" or "smpl"; None: the checkpoint's.
         gender: of the people, where it is known; None: the checkpoint's.
+        mirror: who looks at mirror images as well: "none", "network" or "detector".
         proxy: "own" or "published" input; None: what the checkpoint says.
         detector_weights: folder with the weights of detectors that need some.
         masks: with the detector "files": folder of masks.
@@ -149,6 +152,7 @@ class PhotoPredictor:
         people: str = "main",
         rounds: int | None = None,
         refine: bool = False,
+        mirror: str = "network",
         batch_size: int = 8,
         body: str | None = None,
         gender: str | None = None,
@@ -160,12 +164,14 @@ class PhotoPredictor:
         """Loads everything."""
         if people not in ("main", "all"):
             raise InputError(f"people is {people!r}; expected main or all")
+        if mirror not in get_args(Mirror):
+            raise InputError(f"mirror is {mirror!r}; expected {', '.join(get_args(Mirror))}")
         if proxy not in (None, "own", "published"):
             raise InputError(f"proxy is {proxy!r}; expected own, published or None")
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; expected 1 or more")
         options = SystemOptions(
-            Path(checkpoint), body, gender, rounds, refine, proxy, detector,
+            Path(checkpoint), body, gender, rounds, refine, proxy, mirror, detector,
             Path(detector_weights), masks and Path(masks), keypoints and Path(keypoints),
             batch_size,
         )  # fmt: skip

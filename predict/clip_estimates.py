@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from predict.tracks import Sights
+from utils.conventions import NUM_BETAS
 from utils.errors import InputError
 from utils.files import check_writable, write_npz, write_whole
 from utils.readers import read_npz
@@ -20,6 +21,7 @@ from utils.readers import read_npz
 CHUNK = 100  # frames
 FOLDER_ENDING = "_unfinished"
 _KEY_FILE = "run.json"
+_BETAS = "betas"
 _SHAPES: dict[str, tuple[int, ...]] = {
     "frame": (),
     "rank": (),
@@ -29,7 +31,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
     "colours": (9,),
     "silhouette_iou": (),
     "pose_rotmats": (24, 3, 3),
-    "betas": (10,),
+    _BETAS: (NUM_BETAS,),  # or more
     "cam_photo": (3,),
 }
 
@@ -53,9 +55,10 @@ class Estimates:
         cls, times: list[float], failures: list[str], people: list[dict[str, np.ndarray]]
     ) -> "Estimates":
         """From the rows of people one by one."""
+        shapes = _SHAPES | {_BETAS: people[0][_BETAS].shape} if people else _SHAPES
         rows = {
             name: np.array([person[name] for person in people], np.float32).reshape(-1, *shape)
-            for name, shape in _SHAPES.items()
+            for name, shape in shapes.items()
         }
         for name in ("frame", "rank"):
             rows[name] = np.array([person[name] for person in people], np.int64)
@@ -64,12 +67,13 @@ class Estimates:
     @classmethod
     def join(cls, parts: list["Estimates"]) -> "Estimates":
         """One after the other."""
-        empty = cls.of_people([], [], [])
-        parts = parts or [empty]
+        parts = parts or [cls.of_people([], [], [])]
+        # Parts without people do not know how many betas there are.
+        rows = [part.rows for part in parts if len(part.rows["frame"])] or [parts[0].rows]
         return cls(
             np.concatenate([part.times for part in parts]),
             np.concatenate([part.failures for part in parts]),
-            {name: np.concatenate([part.rows[name] for part in parts]) for name in _SHAPES},
+            {name: np.concatenate([each[name] for each in rows]) for name in _SHAPES},
         )
 
     @property
@@ -132,7 +136,9 @@ class EstimateFolder:
 def _read_chunk(path: Path) -> Estimates:
     arrays = read_npz(path, ["times", "failures", *_SHAPES])
     count = len(arrays["frame"])
-    for name, shape in _SHAPES.items():
+    betas = arrays[_BETAS].shape[1:]
+    shapes = _SHAPES | {_BETAS: betas} if betas > _SHAPES[_BETAS] else _SHAPES
+    for name, shape in shapes.items():
         if arrays[name].shape != (count, *shape):
             raise InputError(f"{path}: {name} has shape {arrays[name].shape}")
     rows = {name: arrays[name] for name in _SHAPES}

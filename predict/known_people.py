@@ -41,7 +41,7 @@ class ShapeEstimator:
         """The shape of one person.
 
         Args:
-            estimates: (N, 10) betas from N photos.
+            estimates: (K, N) betas from K photos.
             name: of the person or of the photo, that `heights` goes by.
         """
         estimates = estimates.astype(np.float64)

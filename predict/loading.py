@@ -15,11 +15,11 @@ from models.shape_errors import know_gender, read_shape_errors, shape_errors_pat
 from predict.detectors.interface import Detector
 from predict.detectors.own_files import check_own_files
 from predict.detectors.registry import build_detector
-from predict.detectors.rules import RULES
+from predict.detectors.rules import choose_rules
 from predict.known_people import ShapeEstimator
 from predict.people import BodyPredictor
 from predict.records import ResultSource, describe_source
-from utils.conventions import ProxyRule
+from utils.conventions import Mirror, ProxyRule
 from utils.files import hash_file
 from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT
 
@@ -34,6 +34,7 @@ class SystemOptions:
     rounds: int | None = None  # of feedback; None: what validated best
     refine: bool = False
     proxy: ProxyRule | None = None  # None: what the checkpoint says
+    mirror: Mirror = "network"
     silh_from: str = "mediapipe"  # detector
     detector_weights: Path = CHECKPOINTS  # folder
     masks: Path | None = None  # of `--silh_from files`: folder
@@ -72,10 +73,10 @@ def load_system(options: SystemOptions, device: torch.device) -> System:
             rounds=options.rounds,
             refine=options.refine,
             proxy=options.proxy,
+            mirror=options.mirror != "none",
         )
-    detector = build_detector(
-        options.silh_from, device, options.detector_weights, RULES[predictor.proxy_rule], own_files
-    )
+    rules = choose_rules(predictor.proxy_rule, options.mirror)
+    detector = build_detector(options.silh_from, device, options.detector_weights, rules, own_files)
     source = describe_source(
         predictor, options.checkpoint, checkpoint_hash.result(), options.silh_from
     )

@@ -49,7 +49,7 @@ class TrackedPerson(NamedTuple):
     frames: np.ndarray  # (N,) their numbers in the clip
     times: Tensor  # (N,) seconds
     pose_rotmats: Tensor  # (N, 24, 3, 3) root in the camera frame
-    betas: Tensor  # (N, 10), all the same with one shape
+    betas: Tensor  # (N, 10 or more), all the same with one shape
     cam_photo: Tensor  # (N, 3) pixel = scale * (x, y) + offset, of metres from the body's origin
     estimated: np.ndarray  # (N,) bool; False where it was interpolated
 
@@ -93,11 +93,11 @@ def combine_betas(betas: Tensor, weights: Tensor) -> Tensor:
     The weighted mean, in which estimates count less the further they are from it (Huber's weights).
 
     Args:
-        betas: (N, 10).
+        betas: (N, M).
         weights: (N,) not all 0.
 
     Returns:
-        (10,).
+        (M,).
     """
     weights = weights.clamp(min=1e-6)
     mean = (weights[:, None] * betas).sum(dim=0) / weights.sum()
@@ -111,7 +111,7 @@ def combine_betas(betas: Tensor, weights: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def keep_in_picture(person: TrackedPerson, betas: Tensor, body_model: BodyModel) -> Tensor:
-    """(N, 3) cameras that show people of other betas (N, 10) where the person is seen."""
+    """(N, 3) cameras that show people of other betas (N, M) where the person is seen."""
     cameras = []
     for rows in torch.arange(len(person.frames)).split(BATCH):
         scale, offset = person.cam_photo[rows].split([1, 2], dim=1)

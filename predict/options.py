@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from utils.conventions import ProxyRule
+from utils.conventions import Mirror, ProxyRule
 from utils.paths import CHECKPOINTS, DEFAULT_CHECKPOINT, DEMO, OUTPUT
 
 PictureKind = Literal[
@@ -25,6 +25,9 @@ class PredictOptions:
     gender: Literal["neutral", "male", "female"] | None = None
     rounds: int | None = None  # of feedback, where the network has any; None: what validated best
     refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
+    # who looks at mirror images as well, so that two looks are averaged: nobody, a feedback
+    # network, or the detector too, which takes as long again
+    mirror: Mirror = "network"
     # input as the network had it in training: "own", or "published" as in the released code; None:
     # what the checkpoint says
     proxy: ProxyRule | None = None

@@ -51,10 +51,10 @@ class SharedShape:
 
     person: str
     photos: tuple[str, ...]  # file names of those in which they were found
-    weights: np.ndarray  # (N,) of these photos, 1 for one that errs no more than usual
+    weights: np.ndarray  # (K,) of these photos, 1 for one that errs no more than usual
     odd: tuple[str, ...]  # the photos that disagree with the others
-    betas: np.ndarray  # (10,)
-    covariance: np.ndarray  # (10, 10) of the betas
+    betas: np.ndarray  # (N,)
+    covariance: np.ndarray  # (N, N) of the betas
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class BodyPredictor:
 
         Args:
             people: predicted.
-            betas: (10,) float32.
+            betas: (N,) float32.
         """
         shaped: list[Person] = []
         for start in range(0, len(people), self.batch_size):
@@ -222,7 +222,7 @@ class BodyPredictor:
 
     @torch.inference_mode()
     def measure_heights(self, betas: np.ndarray) -> np.ndarray:
-        """Heights (N,) in metres, soles to crown, of bodies of betas (N, 10)."""
+        """Heights (M,) in metres, soles to crown, of bodies of betas (M, N)."""
         vertices = self._body_model.tpose(torch.from_numpy(betas).float().to(self._device))
         rows = vertices[..., 1]
         return (rows.amax(dim=1) - rows.amin(dim=1)).double().cpu().numpy()

@@ -68,7 +68,7 @@ class Motion:
     """The poses of a person in one frame or in many.
 
     Attributes:
-        betas: (10,) shape.
+        betas: (N,) shape.
         pose_rotmats: (T, 24, 3, 3) joint rotations, the root's in the camera frame.
         translations: (T, 3) metres, of the body's origin in the camera frame.
         fps: frames a second.

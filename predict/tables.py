@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from metrics.measurements import Measurements
-from models.smpl_files import NUM_BETAS
 from predict.people import Photo
 from predict.records import SOURCE_WORDS, PersonRecord, ResultSource, read_record
 from predict.results import PhotoResult, make_person_names
 from utils.command_line import escape_controls
+from utils.conventions import NUM_BETAS
 from utils.errors import InputError, Skipped
 from utils.files import write_whole
 from utils.readers import open_file, reading
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 CSV_NAME, JSON_NAME = "results.csv", "results.json"
 PARTS = "results.part*.csv"  # of the processes but the first
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
-BETAS = tuple(f"beta_{number}" for number in range(NUM_BETAS))
+BETAS = tuple(f"beta_{number}" for number in range(NUM_BETAS))  # npz files may hold more
 _FIRST = ("file", "person", "name", "reason")
 _SIZE = ("image_width", "image_height")
 _FLOATS = (*BOX, "silhouette_iou", *Measurements._fields, *BETAS)
@@ -237,7 +237,7 @@ def _format_person(record: PersonRecord, words: Mapping[str, str]) -> str:
         **dict(zip(BOX, record.box, strict=True)),
         "silhouette_iou": record.silhouette_iou,
         **{name: record.measurements.get(name, math.nan) for name in Measurements._fields},
-        **dict(zip(BETAS, record.betas, strict=True)),
+        **dict(zip(BETAS, record.betas[: len(BETAS)], strict=True)),
     }
     cells = {
         "file": record.file,

@@ -43,8 +43,16 @@ _SHOES = ((0.12, 0.10, 0.10), (0.86, 0.86, 0.88), (0.36, 0.25, 0.17), (0.72, 0.2
 class Shape(NamedTuple):
     """Whose body it is."""
 
-    betas: np.ndarray  # (10,)
+    betas: np.ndarray  # (10,), or more with shape details
     offsets: np.ndarray | None = None  # (V, 3) metres, of the T-pose, beyond what betas tell
+
+
+class ShapeSpread(NamedTuple):
+    """How shapes are drawn, as `synthesis.options.AugmentationOptions` names it."""
+
+    betas_std: float = 1.5  # per component, around the mean shape
+    betas_wide: float = 0.0  # share of people whose betas spread up to twice as far
+    shape_details: float = 0.0  # standard deviation of the betas after the first ten
 
 
 class Scene(NamedTuple):
@@ -62,7 +70,7 @@ def photograph_scene(scene: Scene, seed: int) -> np.ndarray:
 
 def draw_scene(
     poses: PoseData,
-    betas_std: float,
+    spread: ShapeSpread,
     generator: np.random.Generator,
     picture: PictureOptions = PictureOptions(),
     shape: Shape | None = None,
@@ -71,7 +79,7 @@ def draw_scene(
 
     Args:
         poses: to choose from.
-        betas_std: per component, around the mean shape.
+        spread: of the shapes.
         generator: of everything.
         picture: that will be taken.
         shape: theirs; None draws betas.
@@ -80,7 +88,7 @@ def draw_scene(
         InputError: the body can stand in none of the poses.
     """
     if shape is None:
-        shape = Shape(draw_betas(betas_std, generator))
+        shape = Shape(draw_betas(spread, generator))
     level, stance = _draw_pose(shape, poses, generator)
     figure = place_figure(*shape, level, generator, picture)
     name, place = _draw_place(figure, generator)
@@ -90,10 +98,17 @@ def draw_scene(
     return Scene(person, place, figure)
 
 
-def draw_betas(betas_std: float, generator: np.random.Generator) -> np.ndarray:
-    """Betas (10,) around the mean shape: the first that is drawn of a person."""
+def draw_betas(spread: ShapeSpread, generator: np.random.Generator) -> np.ndarray:
+    """Betas around the mean shape, the first that is drawn of a person: (10,), or with details."""
     mean = read_mean_parameters("open").betas.numpy()
-    return (mean + betas_std * generator.normal(size=mean.shape)).astype(np.float32)
+    away = spread.betas_std * generator.normal(size=mean.shape)
+    if spread.betas_wide > 0 and generator.random() < spread.betas_wide:
+        away = away * (1 + generator.random())
+    if spread.shape_details > 0:
+        count = neutral_body().num_betas - len(mean)
+        mean = np.append(mean, np.zeros(count))
+        away = np.append(away, spread.shape_details * generator.normal(size=count))
+    return (mean + away).astype(np.float32)
 
 
 def _draw_pose(

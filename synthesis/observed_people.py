@@ -17,16 +17,16 @@ from models.body_model import BodyModel
 from models.decoder import describe_body
 from synthesis.synthesiser import SyntheticBatch, joint_targets
 from utils.cameras import inside_image
+from utils.conventions import NUM_BETAS
 from utils.errors import InputError
 from utils.joints import COCO17, COCO17_SWAP, SMPL_JOINTS, SMPL_SWAP
-from utils.proxy import (
-    Observation,
-)
+from utils.proxy import Observation, mirror_joints2d
 from utils.readers import read_npz, read_rows
 from utils.rotations import axis_angle_to_rotmat
 from utils.tensors import (
     constant,
     happens,
+    match_betas,
     pick,
 )
 
@@ -36,7 +36,7 @@ _MIRROR = (1.0, -1.0, -1.0)  # what reflecting x does to an axis-angle vector
 class Pairs(NamedTuple):
     """B observations and truths; joints are in shares of the crop's side."""
 
-    betas: Tensor  # (B, 10)
+    betas: Tensor  # (B, N), 10 or more
     poses: Tensor  # (B, 24, 3) axis-angle, camera frame, rad
     silhouettes: Tensor  # (B, S, S) bool, as detected
     joints2d: Tensor  # (B, 17, 2) as detected
@@ -49,9 +49,9 @@ class Pairs(NamedTuple):
             self.betas,
             pick(self.poses, SMPL_SWAP) * constant(_MIRROR, self.poses.device),
             self.silhouettes.flip(2),
-            _mirror_points(self.joints2d),
+            mirror_joints2d(self.joints2d, 1.0),
             pick(self.confidence, COCO17_SWAP),
-            _mirror_points(self.true_joints2d),
+            mirror_joints2d(self.true_joints2d, 1.0),
         )
 
 
@@ -66,7 +66,7 @@ class ObservedPairs(nn.Module):
     """Observed people to draw from, on one device.
 
     Args:
-        rows: the file's arrays by name, (N, ...) each.
+        rows: the files' arrays by name, as `Pairs` has them, (N, ...) each.
         image_size: side S of the crops, pixels.
         share: of a batch, that training takes from here.
     """
@@ -74,7 +74,7 @@ class ObservedPairs(nn.Module):
     def __init__(self, rows: dict[str, np.ndarray], image_size: int, share: float) -> None:
         super().__init__()
         self.image_size, self.share = image_size, share
-        for name in _row_shapes(image_size):
+        for name in Pairs._fields:
             values = torch.from_numpy(rows[name])
             values = values if values.dtype == torch.uint8 else values.float()
             # Silhouettes stay packed, and are unpacked a batch at a time.
@@ -107,8 +107,9 @@ class ObservedPairs(nn.Module):
         joints2d_px, true_joints2d_px = pairs.joints2d * size, pairs.true_joints2d * size
         observation = Observation(pairs.silhouettes, joints2d_px, pairs.confidence)
         pose_rotmats = axis_angle_to_rotmat(pairs.poses)
+        betas = match_betas(pairs.betas, body_model.num_betas)
         target = {
-            **describe_body(body_model(pairs.betas, pose_rotmats), pairs.betas, pose_rotmats),
+            **describe_body(body_model(betas, pose_rotmats), betas, pose_rotmats),
             **joint_targets(true_joints2d_px, inside_image(true_joints2d_px, size, size), size),
         }
         return SyntheticBatch(observation, target)
@@ -146,6 +147,9 @@ def read_observed_people(
         InputError: a file cannot be read, holds something else, or is of other crops or bodies.
     """
     files = [_read_file(path, image_size, body_hash) for path in paths]
+    betas = max(file["betas"].shape[1] for file in files)
+    for file in files:
+        file["betas"] = np.pad(file["betas"], ((0, 0), (0, betas - file["betas"].shape[1])))
     rows = {name: np.concatenate([file[name] for file in files]) for name in files[0]}
     return ObservedPairs(rows, image_size, share)
 
@@ -163,7 +167,11 @@ def _read_file(path: Path, image_size: int, body_hash: str) -> dict[str, np.ndar
             f"{path} holds people of the body {found_hash}, but this run trains for {body_hash}; "
             "choose the open neutral body, or observe people again by tools/observe_people.py"
         )
-    rows = read_rows(path, _row_shapes(image_size))
+    betas = np.shape(read_npz(path, ["betas"])["betas"])[-1:]
+    shapes = _row_shapes(image_size)
+    if betas > shapes["betas"]:  # people with shape details as well
+        shapes["betas"] = betas
+    rows = read_rows(path, shapes)
     if len(rows["betas"]) == 0:
         raise InputError(f"{path} holds nobody; observe people again by tools/observe_people.py")
     if rows["silhouettes"].dtype != np.uint8:
@@ -176,19 +184,13 @@ def _read_file(path: Path, image_size: int, body_hash: str) -> dict[str, np.ndar
 def _row_shapes(image_size: int) -> dict[str, tuple[int, ...]]:
     """Of a row in the file, by the array's name."""
     return {
-        "betas": (10,),
+        "betas": (NUM_BETAS,),
         "poses": (3 * len(SMPL_JOINTS),),
         "silhouettes": ((image_size**2 + 7) // 8,),
         "joints2d": (len(COCO17), 2),
         "confidence": (len(COCO17),),
         "true_joints2d": (len(COCO17), 2),
     }
-
-
-def _mirror_points(joints2d: Tensor) -> Tensor:
-    """COCO joints (B, 17, 2), in shares of the crop's side, of the mirror image."""
-    x, y = pick(joints2d, COCO17_SWAP).unbind(-1)
-    return torch.stack([1 - x, y], dim=-1)
 
 
 def _unpack(packed: Tensor, size: int) -> Tensor:

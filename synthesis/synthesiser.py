@@ -43,7 +43,7 @@ from utils.cameras import (
 from utils.joints import COCO17_IN_90
 from utils.proxy import Observation
 from utils.rotations import pose_to_rotmats
-from utils.tensors import constant, pick
+from utils.tensors import constant, match_betas, pick
 
 # What draws the bodies, by the name that `--data.renderer` takes.
 RENDERERS = {"own": Rasteriser, "nmr": NmrRenderer}
@@ -80,7 +80,6 @@ class Synthesiser(nn.Module):
         camera: of the synthetic pictures and their crops.
         renderer: one of `RENDERERS`.
         detector_errors: which those with a detector's measured errors are chosen from.
-        shape_details: (V, 3, K) directions of shape beyond the betas, metres, in the betas' units.
 
     Raises:
         InputError: the renderer's library is missing.
@@ -94,12 +93,9 @@ class Synthesiser(nn.Module):
         camera: CameraOptions,
         renderer: str = "own",
         detector_errors: DetectorErrors | None = None,
-        shape_details: Tensor | None = None,
     ):
         super().__init__()
         self.body_model = body_model
-        self.details = 0 if shape_details is None else shape_details.shape[-1]
-        self.register_buffer("shape_details", shape_details, persistent=False)
         self.image_size = image_size
         self.camera = camera
         self.rasteriser = RENDERERS[renderer](body_model.faces, body_model.face_parts, image_size)
@@ -109,6 +105,11 @@ class Synthesiser(nn.Module):
         self.register_buffer("cam_k", cam_k, persistent=False)
         mean_cam_t = torch.tensor(camera.mean_translation)
         self.register_buffer("mean_cam_t", mean_cam_t, persistent=False)
+
+    @property
+    def details(self) -> int:
+        """How many directions of shape the body has beyond the ten betas."""
+        return self.body_model.num_betas - len(self.mean_betas)
 
     @torch.no_grad()
     def forward(
@@ -125,8 +126,7 @@ class Synthesiser(nn.Module):
             betas: (B, 10).
             variation: of poses, views and what is observed; without one the batch is that of
                 validation.
-            offsets: (B, V, 3) metres, what T-posed bodies are beyond what betas tell; None where
-                the variation says so.
+            offsets: (B, V, 3) metres, what T-posed bodies are beyond what betas tell.
 
         Returns:
             The observation, and targets as `losses` and `metrics` name them; pixels are the crop's.
@@ -134,7 +134,7 @@ class Synthesiser(nn.Module):
         pose_rotmats = pose_to_rotmats(poses)
         pose_rotmats = vary_poses(pose_rotmats, variation.pose)
         if variation.details is not None:
-            offsets = torch.einsum("vck,bk->bvc", self.shape_details, variation.details)
+            betas = torch.cat([betas, variation.details], dim=1)
         body = self.body_model(betas, pose_rotmats, offsets)
         cam_t = self._place_camera(len(poses), variation)
         rendered_cam = body.vertices + cam_t[:, None]  # (B, V, 3)
@@ -152,7 +152,7 @@ class Synthesiser(nn.Module):
             parts = parts * _frame_mask(framing.frame, self.image_size)
         exact = Observation(parts.bool(), joints2d_px, visibility.float())
         target = {
-            **describe_body(body, betas, pose_rotmats),
+            **describe_body(body, match_betas(betas, self.body_model.num_betas), pose_rotmats),
             **joint_targets(joints2d_px, visibility, self.image_size),
             "silhouettes": exact.silhouettes,
         }

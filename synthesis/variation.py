@@ -73,7 +73,7 @@ class Variation(NamedTuple):
     """
 
     pose: PoseVariation = PoseVariation()
-    details: Tensor | None = None  # (B, K) of the shape, which ten betas do not tell
+    details: Tensor | None = None  # (B, K) betas after the first ten
     camera_shift: Tensor | None = None  # (B, 3) metres, added to the mean camera translation
     near_camera: NearCamera | None = None
     truncation: Tensor | None = None  # (B, 4) shares cut off, see `draw_truncation`

@@ -15,7 +15,7 @@ NETWORKS = {
     "feedback": NetworkOptions(
         regressor="feedback",
         feedback=FeedbackOptions(
-            rounds=2, width=32, lifting_blocks=1, correcting_blocks=1, vertices=40
+            rounds=2, width=32, lifting_blocks=1, correcting_blocks=1, vertices=40, betas=12
         ),
     ),
 }

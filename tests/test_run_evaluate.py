@@ -308,7 +308,7 @@ def test_strangers_and_what_ten_betas_could_reach(tmp_path, small_pictures, open
     options = replace(options, silh_from=("dataset",), path=tmp_path / "people")
     summary = run(options, picture=small_pictures)
     assert {"perfect proxies", "corrupted proxies", BEST_BETAS, MEAN} <= set(summary["sources"])
-    # The untrained network predicts the mean body; the nearest ten betas are nearer.
+    # The untrained network predicts the mean body; the nearest betas are nearer.
     best, mean = (_mean(summary, source, "pve_t_sc") for source in (BEST_BETAS, MEAN))
     assert 1 < best < mean
     assert _mean(summary, BEST_BETAS, "mpjpe") < 60

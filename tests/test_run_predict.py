@@ -124,7 +124,8 @@ def test_a_folder_with_good_and_bad_photos(tmp_path, any_checkpoint, fake_detect
     with np.load(tmp_path / "out" / "z.npz") as content:
         assert content["vertices"].shape[1] == content["vertices_tpose"].shape[1] == 3
         shapes = {name: content[name].shape for name in ("betas", "pose", "cam_wp", "crops")}
-        assert shapes == {"betas": (10,), "pose": (72,), "cam_wp": (3,), "crops": (3,)}
+        betas = {"published": 10, "feedback": 12}[any_checkpoint.stem]
+        assert shapes == {"betas": (betas,), "pose": (72,), "cam_wp": (3,), "crops": (3,)}
         assert content["joints3d"].shape == (90, 3)
         assert content["joints2d_px"].shape == (90, 2)
         assert all(np.isfinite(content[name]).all() for name in ("vertices", "joints2d_px"))
@@ -276,7 +277,7 @@ def test_everybody_gets_a_number(tmp_path, any_checkpoint, fake_detector, capsys
 
 def test_people_are_refined_when_asked(tmp_path, fake_detector, monkeypatch):
     stored = torch.load(write_checkpoint(tmp_path / "plain.tar", "feedback"))
-    torch.save({**stored, "error_covariance": 0.01 * torch.eye(85)}, tmp_path / "spread.tar")
+    torch.save({**stored, "error_covariance": 0.01 * torch.eye(87)}, tmp_path / "spread.tar")
     _write_photo(tmp_path / "photos" / "a.png", 120)
     refined_by = []
     monkeypatch.setattr(refinement, "MAX_MEDIAN_RESIDUAL", 1e6)

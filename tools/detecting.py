@@ -1,5 +1,6 @@
 """Shows rendered people to a detector, in their photo, in its mirror image or in a part of it."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +10,12 @@ from torch import Tensor
 from evaluate.evaluator import MIN_IOU
 from predict.detectors.interface import Detection, Detector
 from predict.detectors.matching import box_overlaps
+from predict.detectors.mirrored import mirror_detection
 from scenes.random_people import neutral_body
 from synthesis.detector_errors import measure_facing
 from utils.cameras import boxes_of_points, project_perspective
 from utils.files import round_to_steps
-from utils.joints import COCO17_IN_90, COCO17_SWAP
+from utils.joints import COCO17_IN_90
 
 
 class TruePerson(NamedTuple):
@@ -38,7 +40,7 @@ def project_person(betas: Tensor, pose_rotmats: Tensor, cam_t: Tensor, cam_k: Te
     """Where in the photo a person truly is.
 
     Args:
-        betas: (10,) of the neutral open body.
+        betas: (N,) of the neutral open body.
         pose_rotmats: (24, 3, 3) joint rotations, the root's in the camera frame.
         cam_t: (3,) metres.
         cam_k: (3, 3) of the photo, pixels.
@@ -88,18 +90,11 @@ def put_back(detection: Detection, window: Window) -> Detection:
 
     The silhouette still covers the window alone.
     """
-    x0, y0, x1, _ = window.frame
-    corner = np.array([x0, y0], dtype=np.float32)
-    silhouette, joints = detection.silhouette, detection.joints2d_px
-    confidence, box = detection.joint_confidence, detection.box
-    if window.mirrored:
-        width = x1 - x0
-        silhouette = silhouette[:, ::-1]
-        joints = (joints * (-1, 1) + (width, 0))[list(COCO17_SWAP)]
-        confidence = confidence[list(COCO17_SWAP)]
-        box = np.array([width - box[2], box[1], width - box[0], box[3]])
-    silhouette = np.ascontiguousarray(silhouette)  # torch takes no other
-    return Detection(silhouette, joints + corner, confidence, box + np.tile(corner, 2))
+    found = mirror_detection(detection) if window.mirrored else detection
+    corner = np.array(window.frame[:2], dtype=np.float32)
+    return replace(
+        found, joints2d_px=found.joints2d_px + corner, box=found.box + np.tile(corner, 2)
+    )
 
 
 def clip_box(box: np.ndarray, frame: tuple[int, int, int, int]) -> np.ndarray:

@@ -55,6 +55,8 @@ class Options:
     detector: str = "mediapipe"  # one of predict.detectors.registry.DETECTORS
     image_size: int = 128  # side of the network's crops, pixels
     poses: Path = OPEN_POSES_TRAIN  # to draw from
+    betas_wide: float = 0.0  # share of people whose betas spread up to twice as far
+    shape_details: float = 0.0  # standard deviation of the betas after the first ten
     workers: int = 1  # processes
     picture: PictureOptions = COARSE_PICTURES
     part_size: int = 25  # people in a part; a run that is stopped loses one part
@@ -62,7 +64,14 @@ class Options:
     @property
     def people(self) -> BenchmarkOptions:
         """The people to render."""
-        return BenchmarkOptions(self.count, self.seed, poses=self.poses, picture=self.picture)
+        return BenchmarkOptions(
+            self.count,
+            self.seed,
+            betas_wide=self.betas_wide,
+            shape_details=self.shape_details,
+            poses=self.poses,
+            picture=self.picture,
+        )
 
 
 def main(options: Options) -> None:

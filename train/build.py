@@ -1,6 +1,6 @@
 """Builds what a run trains with: network, synthesiser, loss, people that were observed."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from models.checkpoints import (
     read_checkpoint,
     read_network_options,
 )
-from models.landmarks import read_shape_details
 from models.networks import (
     Network,
     build_network,
@@ -31,14 +30,17 @@ from synthesis.options import AugmentationOptions, CameraOptions, check_views
 from synthesis.synthesiser import Synthesiser
 from synthesis.variation import draw_betas
 from train.options import DataOptions, ModelOptions
+from utils.conventions import NUM_BETAS
 from utils.errors import InputError
 from utils.options import flag, flatten, storable
-from utils.paths import DETECTOR_ERRORS, SHAPE_DETAILS
+from utils.paths import DETECTOR_ERRORS
 from utils.processes import Ranks
 
 
 def build_regressor(model: ModelOptions, body_model: BodyModel, mean: MeanParameters) -> Network:
     """An untrained network, or that of the checkpoint which training starts from.
+
+    A feedback regressor's may have fewer betas than are asked for: the others start at 0.
 
     Args:
         model: which network.
@@ -46,8 +48,14 @@ def build_regressor(model: ModelOptions, body_model: BodyModel, mean: MeanParame
         mean: where an untrained one's estimates start.
 
     Raises:
-        InputError: the checkpoint holds another network, or one that was trained for another body.
+        InputError: the checkpoint holds another network, or one that was trained for another body;
+            or the body has fewer betas than are asked for.
     """
+    if model.feedback.betas > body_model.num_betas:
+        raise InputError(
+            f"--model.feedback.betas is {model.feedback.betas}, but this body has "
+            f"{body_model.num_betas}; give that or fewer"
+        )
     if model.init_from is None:
         return build_network(model, mean, body_model)
     checkpoint = read_checkpoint(model.init_from)
@@ -55,9 +63,13 @@ def build_regressor(model: ModelOptions, body_model: BodyModel, mean: MeanParame
         check_same_body(checkpoint["body"], body_model, model.init_from)
     checkpoint.setdefault("mean_parameters", mean._asdict())
     found = read_network_options(checkpoint, model.init_from)
-    check_same_network(found, storable(asdict(model)), model.init_from)
+    more_betas = max(model.feedback.betas - found.feedback.betas, 0)
+    widened = replace(found.feedback, betas=found.feedback.betas + more_betas)
+    check_same_network(replace(found, feedback=widened), storable(asdict(model)), model.init_from)
     regressor = load_regressor(checkpoint, body_model, model.init_from)
     if model.regressor == "feedback":
+        if more_betas:
+            regressor.add_betas(more_betas, body_model)
         regressor.rounds = model.feedback.rounds
     return regressor
 
@@ -111,13 +123,13 @@ def build_synthesiser(
     errors = None
     if augmentation.detector != "published":
         errors = read_detector_errors(DETECTOR_ERRORS)
-    details = None
-    if augmentation.shape_details > 0:
-        details = torch.from_numpy(read_shape_details(SHAPE_DETAILS, body_model.identity["hash"]))
+    if augmentation.shape_details > 0 and body_model.num_betas == NUM_BETAS:
+        raise InputError(
+            f"--augmentation.shape-details is {augmentation.shape_details}, but this body has the "
+            f"{NUM_BETAS} betas alone; choose the open neutral body, or 0"
+        )
     mean_betas = read_mean_parameters(body_model.identity["name"]).betas
-    return Synthesiser(
-        body_model, mean_betas, data.image_size, camera, data.renderer, errors, details
-    )
+    return Synthesiser(body_model, mean_betas, data.image_size, camera, data.renderer, errors)
 
 
 def build_criterion(options: LossOptions, ranks: Ranks) -> MultiTaskLoss:

@@ -20,7 +20,7 @@ from models.body_model import read_mean_parameters
 from models.checkpoints import ERROR_COVARIANCE, Predictor, load_predictor, read_checkpoint
 from models.decoder import BodyParameters
 from models.feedback import FeedbackRegressor
-from models.refinement import CHANGE_DIMS, Refiner, measure_parameter_errors
+from models.refinement import Refiner, count_changes, measure_parameter_errors
 from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser
 from synthesis.variation import draw_betas, draw_variation
@@ -58,10 +58,10 @@ def measure(options: SpreadOptions) -> None:
     poses = torch.from_numpy(load_poses(options.poses).poses).to(device)
     generator = torch.Generator(device).manual_seed(options.seed)
     errors = measure_errors(predictor, poses, options.batch_size, generator)
-    if len(errors) < CHANGE_DIMS:
+    if len(errors) < errors.shape[1]:
         raise InputError(
             f"{len(errors)} of {len(poses)} people's joints agree with their estimate, expected "
-            f"{CHANGE_DIMS} or more; train the network for longer, or name more poses"
+            f"{errors.shape[1]} or more; train the network for longer, or name more poses"
         )
     # About 0, not about the mean: a bias is an error like any other.
     covariance = errors.mT @ errors / len(errors)
@@ -74,7 +74,7 @@ def measure(options: SpreadOptions) -> None:
 def measure_errors(
     predictor: Predictor, poses: Tensor, batch_size: int, generator: torch.Generator
 ) -> Tensor:
-    """The network's errors (N, 85), float64, on those people who would be refined.
+    """The network's errors (N, C), float64, on those people who would be refined.
 
     Args:
         predictor: of a feedback regressor.
@@ -86,7 +86,8 @@ def measure_errors(
     mean_betas = read_mean_parameters(body.identity["name"]).betas
     synthesiser = Synthesiser(body, mean_betas, predictor.image_size, CameraOptions())
     synthesiser = synthesiser.to(poses.device)
-    nothing_known = torch.zeros(CHANGE_DIMS, CHANGE_DIMS, device=poses.device)
+    dims = count_changes(predictor.regressor)
+    nothing_known = torch.zeros(dims, dims, device=poses.device)
     refiner = Refiner(predictor.regressor, nothing_known)
     errors = []
     for piece in tqdm(poses.split(batch_size), desc="measuring", disable=None):

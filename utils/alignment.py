@@ -6,6 +6,8 @@ There is no SVD here: torch's checks its result on the host.
 import torch
 from torch import Tensor
 
+from utils.rotations import quaternion_to_rotmat
+
 # Squarings in `_optimal_rotation`, each doubling the decimals of the answer: 20 are enough for
 # points that lie on one line but for a 300th part of their spread.
 _SQUARINGS = 20
@@ -89,15 +91,4 @@ def _optimal_rotation(covariance: Tensor) -> Tensor:
     largest = power.diagonal(dim1=1, dim2=2).argmax(dim=1)  # the column furthest from zero
     quaternion = power.gather(2, largest[:, None, None].expand(-1, 4, 1))[..., 0]
     quaternion = quaternion / quaternion.norm(dim=1, keepdim=True)
-    return _quaternion_to_rotmat(quaternion).to(covariance.dtype)
-
-
-def _quaternion_to_rotmat(quaternion: Tensor) -> Tensor:
-    """Unit quaternions (w, x, y, z) (B, 4) to (B, 3, 3)."""
-    w, x, y, z = quaternion.unbind(-1)
-    entries = [
-        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    ]
-    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
+    return quaternion_to_rotmat(quaternion).to(covariance.dtype)

@@ -14,7 +14,8 @@ from kernels.threads import in_threads
 from kernels.triton_support import triton_problem
 from utils.cameras import inside_image
 from utils.conventions import ProxyRule
-from utils.joints import COCO17
+from utils.joints import COCO17, COCO17_SWAP
+from utils.tensors import pick
 
 REFERENCE_SIZE = 256  # pixel-valued settings are given for crops of this side and scale with it
 HEATMAP_STD = 4.0  # px at REFERENCE_SIZE
@@ -159,6 +160,20 @@ class Observation(NamedTuple):
         """The same on a device."""
         return Observation(*(values.to(device) for values in self))
 
+    def mirrored(self) -> "Observation":
+        """Their mirror images, in which left is right."""
+        return Observation(
+            self.silhouettes.flip(2),
+            mirror_joints2d(self.joints2d_px, self.image_size),
+            pick(self.confidence, COCO17_SWAP),
+        )
+
     def rows(self, index: slice | Tensor) -> "Observation":
         """Some of the people."""
         return Observation(*(values[index] for values in self))
+
+
+def mirror_joints2d(joints2d: Tensor, side: float) -> Tensor:
+    """COCO joints (B, 17, 2) of the mirror image of a picture of that side."""
+    x, y = pick(joints2d, COCO17_SWAP).unbind(-1)
+    return torch.stack([side - x, y], dim=-1)

@@ -111,6 +111,24 @@ def rotmat_to_quaternion(rotmats: Tensor) -> Tensor:
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
 
+def quaternion_to_rotmat(quaternion: Tensor) -> Tensor:
+    """Unit quaternions (w, x, y, z) (..., 4) to (..., 3, 3)."""
+    w, x, y, z = quaternion.unbind(-1)
+    entries = [
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    ]
+    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
+
+
+def average_rotations(first: Tensor, second: Tensor) -> Tensor:
+    """The rotation halfway between two, (..., 3, 3) each; of opposite ones any such."""
+    one, other = rotmat_to_quaternion(first), rotmat_to_quaternion(second)
+    near = (one * other).sum(dim=-1, keepdim=True) >= 0
+    return quaternion_to_rotmat(F.normalize(one + torch.where(near, other, -other), dim=-1))
+
+
 def rotmat_to_rot6d(rotmats: Tensor) -> Tensor:
     """The first two columns of each matrix, (3, 2) row-major.
 

@@ -3,6 +3,7 @@
 import functools
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from utils.options import Extent, ends_of
@@ -29,7 +30,7 @@ def pick(joints: Tensor, indices: tuple[int, ...]) -> Tensor:
 
 
 def pair_of(pred: dict[str, Tensor], target: dict[str, Tensor], key: str) -> tuple[Tensor, Tensor]:
-    """The predicted and the true tensor of a name.
+    """The predicted and the true tensor of a name; of betas as many as both have.
 
     Raises:
         ValueError: one is missing, or their shapes differ.
@@ -37,12 +38,21 @@ def pair_of(pred: dict[str, Tensor], target: dict[str, Tensor], key: str) -> tup
     for name, tensors in (("pred", pred), ("target", target)):
         if key not in tensors:
             raise ValueError(f"this needs {key}, but {name} has only {sorted(tensors)}")
-    if pred[key].shape != target[key].shape:
+    found, true = pred[key], target[key]
+    if key == "betas":
+        count = min(found.shape[-1], true.shape[-1])
+        found, true = found[..., :count], true[..., :count]
+    if found.shape != true.shape:
         raise ValueError(
-            f"{key}: pred has shape {tuple(pred[key].shape)}, target {tuple(target[key].shape)}; "
+            f"{key}: pred has shape {tuple(found.shape)}, target {tuple(true.shape)}; "
             "they must be the same"
         )
-    return pred[key], target[key]
+    return found, true
+
+
+def match_betas(betas: Tensor, count: int) -> Tensor:
+    """The first so many of betas (..., N), and 0 for those that are missing."""
+    return F.pad(betas, (0, count - betas.shape[-1]))
 
 
 def visibility_of(target: dict[str, Tensor], joints2d: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from predict.detectors.framed import FramedDetector
 from predict.detectors.interface import Detector
+from predict.detectors.mirrored import MirroredDetector
 from predict.detectors.own_files import FILES, OwnFiles, OwnFilesDetector
 from predict.detectors.rules import OWN, DetectorRules
 from utils.errors import InputError, Skipped
@@ -56,6 +57,11 @@ def build_detector(
         InputError: there is no such detector, or its libraries or weights are missing.
     """
     if name == FILES and own_files is not None:
+        if rules.mirror:
+            raise InputError(
+                "--mirror detector asks for a second look, but masks and keypoints are your own "
+                "(--silh_from files); choose --mirror network"
+            )
         return OwnFilesDetector(own_files, rules)  # in the photo's own pixels, whatever the rules
     if name not in DETECTORS:
         raise InputError(
@@ -63,6 +69,8 @@ def build_detector(
             f"{', '.join(DETECTORS)}"
         )
     detector = DETECTORS[name](device, checkpoints, rules)
+    if rules.mirror:
+        detector = MirroredDetector(detector)
     return detector if rules.frame_size is None else FramedDetector(detector, rules.frame_size)
 
 

@@ -1,8 +1,8 @@
 """What of a network's findings counts as a person, and in which pixels it looks for them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from utils.conventions import ProxyRule
+from utils.conventions import Mirror, ProxyRule
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class DetectorRules:
     every_joint: bool  # joints count however improbable they are, and outside the photo too
     tidy: bool  # loose pieces and pinholes of a mask are cleaned away
     frame_size: int | None  # px, side of the square that photos are brought to; None: as they are
+    mirror: bool = False  # mirror images are looked at as well
 
 
 # Matching drops what only one of the two networks believes in.
@@ -25,3 +26,8 @@ PUBLISHED = DetectorRules(
     mask_score=0.05, pose_score=0.7, every_joint=True, tidy=False, frame_size=512
 )  # fmt: skip
 RULES: dict[ProxyRule, DetectorRules] = {"own": OWN, "published": PUBLISHED}
+
+
+def choose_rules(proxy: ProxyRule, mirror: Mirror) -> DetectorRules:
+    """How detectors are used for networks that want such input, and for people who ask for that."""
+    return replace(RULES[proxy], mirror=mirror == "detector")

@@ -176,14 +176,14 @@ def test_proxies_without_and_with_corruption():
     poses, betas = _people(3)
     (perfect,) = synthesise_people(poses, betas, 64, None, 0)
     assert torch.equal(perfect.observation.silhouettes, perfect.target["silhouettes"])
-    assert torch.equal(perfect.target["betas"], betas)
+    assert torch.equal(perfect.target["betas"][:, :10], betas)
     augmentation = AugmentationOptions()
     (corrupted,) = synthesise_people(poses, betas, 64, augmentation, 0)
     (again,) = synthesise_people(poses, betas, 64, augmentation, 0)
     (other,) = synthesise_people(poses, betas, 64, augmentation, 1)
     assert torch.equal(corrupted.observation.proxy(), again.observation.proxy())
     assert not torch.equal(corrupted.observation.proxy(), other.observation.proxy())
-    assert torch.equal(corrupted.target["betas"], betas)
+    assert torch.equal(corrupted.target["betas"][:, :10], betas)
 
 
 def test_the_view_does_not_depend_on_the_size():
@@ -202,4 +202,4 @@ def test_batches_follow_one_another():
     batches = list(synthesise_people(poses, betas, 64, AugmentationOptions(), 0, batch_size=2))
     assert [len(batch.observation.silhouettes) for batch in batches] == [2, 2, 1]
     found = torch.cat([batch.target["betas"] for batch in batches])
-    assert torch.equal(found, betas)
+    assert torch.equal(found[:, :10], betas)

@@ -1,5 +1,7 @@
 """Shapes from several photos of one person, and the errors that they are combined by."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -24,10 +26,10 @@ from utils.paths import OPEN_POSES_VAL
 @pytest.mark.parametrize("source", SOURCES)
 def test_people_in_several_poses(body_model, source):
     predictor = Predictor(random_network("feedback", body_model).eval(), body_model, 64, 0)
-    betas = draw_true_betas(2, 1.5, seed=3)
+    betas = draw_true_betas(predictor.mean_betas, 2, 1.5, seed=3)
     poses = torch.from_numpy(load_poses((OPEN_POSES_VAL,)).poses[:20])
     first, again = (estimate_shapes(predictor, betas, poses, 3, source, seed=5) for _ in range(2))
-    assert first.shape == (2, 3, 10)
+    assert first.shape == (2, 3, 12)
     torch.testing.assert_close(first, again)
     assert (first[:, 0] - first[:, 1]).abs().max() > 1e-6  # they are seen in different poses
 
@@ -40,15 +42,16 @@ def test_the_people_of_the_open_benchmark(small_pictures):
 
 @pytest.fixture
 def checkpoint(tmp_path, monkeypatch):
-    """A file whose network says half of the betas, and errs by 0.3 in each photo."""
+    """A file whose network says half of the ten betas, and errs by 0.3 in each photo."""
 
     def estimate(_, betas, __, photos, ___, seed):
         noise = torch.randn(len(betas), photos, 10, generator=torch.Generator().manual_seed(seed))
         return betas[:, None] / 2 + 0.3 * noise
 
+    told = SimpleNamespace(mean_betas=torch.zeros(10))
     for module in (shape_errors, same_person):
         monkeypatch.setattr(module, "estimate_shapes", estimate)
-        monkeypatch.setattr(module, "load_predictor", lambda *_: None)
+        monkeypatch.setattr(module, "load_predictor", lambda *_: told)
     path = tmp_path / "a.tar"
     path.write_bytes(b"weights")
     return path
@@ -61,7 +64,7 @@ def test_errors_are_measured_and_used(checkpoint):
     assert np.diag(errors.single) == pytest.approx(np.full(10, 0.09), rel=0.1)
     assert np.abs(errors.shared).max() < 0.01
     assert np.diag(errors.prior) == pytest.approx(np.full(10, 2.25), rel=0.15)
-    betas = draw_true_betas(50, 1.5, seed=1)
+    betas = draw_true_betas(torch.zeros(10), 50, 1.5, seed=1)
     estimates = same_person.estimate_shapes(None, betas, None, max(COUNTS), "detector", 8)
     combined = combine_estimates(checkpoint, estimates, "detector")
     misses = [(stack_betas(combined[photos]) - betas).square().mean().item() for photos in COUNTS]

@@ -4,11 +4,11 @@ import smplx
 import torch
 
 from models.body_model import BodyModel, Skinning, read_mean_parameters
-from models.landmarks import read_open_landmarks
+from models.landmarks import read_open_landmarks, read_shape_details
 from models.smpl_files import read_smpl_file
 from utils.errors import InputError
 from utils.joints import BODY_MODEL_JOINTS, LSP14_IN_90, PICKED_SMPLX_NAMES
-from utils.paths import OPEN_BODY
+from utils.paths import OPEN_BODY, SHAPE_DETAILS
 from utils.rotations import axis_angle_to_rotmat, rot6d_to_rotmat
 
 
@@ -33,6 +33,51 @@ def test_smplx_agrees_on_vertices_and_joints(body_model):
     found = body_model(betas, axis_angle_to_rotmat(axis_angles))
     torch.testing.assert_close(found.vertices, expected.vertices, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.joints3d[:, :45], expected.joints, atol=1e-5, rtol=0)
+
+
+def test_smplx_takes_a_body_with_shape_details_as_its_template(body_model):
+    betas, axis_angles = torch.randn(1, 40, generator=torch.Generator().manual_seed(4)), 0.3
+    axis_angles = axis_angles * torch.randn(1, 24, 3, generator=torch.Generator().manual_seed(5))
+    found = body_model(betas, axis_angle_to_rotmat(axis_angles))
+    oracle = smplx.SMPL(
+        "",
+        data_struct=read_smpl_file(OPEN_BODY / "OPEN_NEUTRAL.npz"),
+        v_template=found.vertices_tpose[0].numpy(),
+        vertex_ids=dict.fromkeys(PICKED_SMPLX_NAMES, 0),
+    )
+    expected = oracle(
+        betas=torch.zeros(1, 10),
+        global_orient=axis_angles[:, 0],
+        body_pose=axis_angles[:, 1:].flatten(1),
+    )
+    torch.testing.assert_close(found.vertices, expected.vertices, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.joints3d[:, :24], expected.joints[:, :24], atol=1e-5, rtol=0)
+
+
+def test_betas_beyond_the_first_ten_are_its_shape_details(body_model):
+    details = read_shape_details(SHAPE_DETAILS, body_model.identity["hash"])  # (V, 3, 30)
+    assert body_model.num_betas == 10 + details.shape[2]
+    betas, axis_angles = _random_people(2)
+    more = torch.cat([betas, torch.randn(2, 5, generator=torch.Generator().manual_seed(1))], dim=1)
+    offsets = torch.einsum("vck,bk->bvc", torch.from_numpy(details[..., :5]), more[:, 10:])
+    rotmats = axis_angle_to_rotmat(axis_angles)
+    for found, expected in zip(
+        body_model(more, rotmats), body_model(betas, rotmats, offsets), strict=True
+    ):
+        torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)
+    assert BodyModel.load("open", "female").num_betas == 10
+
+
+def test_betas_are_found_again_from_vertices_wherever_they_are(body_model):
+    betas = torch.randn(3, 14, generator=torch.Generator().manual_seed(2))
+    moved = body_model.tpose(betas) + torch.tensor([0.3, -1.0, 2.0])
+    torch.testing.assert_close(body_model.find_nearest_betas(moved, 14), betas, atol=1e-3, rtol=0)
+    fewer = body_model.find_nearest_betas(moved)
+    assert fewer.shape == (3, 10)
+    told = [body_model.tpose(each) for each in (fewer, betas[:, :10], betas)]
+    told = [each - each.mean(dim=1, keepdim=True) for each in told]
+    nearest, cut_off = ((each - told[2]).square().sum(dim=(1, 2)) for each in told[:2])
+    assert (nearest <= cut_off).all()
 
 
 @pytest.mark.parametrize("dense", [False, True])

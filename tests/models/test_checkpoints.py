@@ -12,7 +12,7 @@ from models.checkpoints import (
     read_network_options,
 )
 from models.options import NetworkOptions
-from models.refinement import CHANGE_DIMS, Refiner
+from models.refinement import Refiner
 from models.regressor import Regressor
 from tests.networks import random_network, stored_options
 from tests.observations import random_observation
@@ -141,6 +141,14 @@ def test_rounds_of_feedback_can_be_chosen(tmp_path, regressor, body_model):
         load_predictor(tmp_path / "published.tar", cpu, rounds=2)
 
 
+def test_a_network_for_more_betas_than_the_body_has_is_named(tmp_path, body_model):
+    stored = _ours(random_network("feedback", body_model), body_model)
+    stored["options"] = {"model": {"regressor": "feedback", "feedback": {"betas": 300}}}
+    torch.save(stored, tmp_path / "c.tar")
+    with pytest.raises(InputError, match=r"c.tar .* estimates 300 betas, but this body has 40"):
+        load_predictor(tmp_path / "c.tar", torch.device("cpu"))
+
+
 def test_refinement_needs_to_know_how_the_network_errs(tmp_path, regressor, body_model):
     def load(**changes):
         network = random_network("feedback", body_model)
@@ -148,12 +156,12 @@ def test_refinement_needs_to_know_how_the_network_errs(tmp_path, regressor, body
         torch.save(stored, tmp_path / "c.tar")
         return load_predictor(tmp_path / "c.tar", torch.device("cpu"), refine=True)
 
-    known = load(error_covariance=torch.eye(CHANGE_DIMS))
+    known = load(error_covariance=torch.eye(87))
     assert isinstance(known.regressor, Refiner)
     assert not known.regressor.training
     with pytest.raises(InputError, match=r"c.tar does not hold how .* train.measure_spread"):
         load()
-    with pytest.raises(InputError, match=r"error_covariance is not a tensor of shape \(85, 85\)"):
+    with pytest.raises(InputError, match=r"error_covariance is not a tensor of shape \(87, 87\)"):
         load(error_covariance=torch.eye(3))
     torch.save(_ours(regressor, body_model), tmp_path / "published.tar")
     with pytest.raises(InputError, match=r"without rounds of feedback; leave out --refine"):

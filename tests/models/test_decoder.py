@@ -3,10 +3,18 @@
 import numpy as np
 import torch
 
-from models.decoder import BodyParameters, decode_in_crops, decode_in_photos, split_estimate
+from models.decoder import (
+    BodyParameters,
+    average_parameters,
+    decode_in_crops,
+    decode_in_photos,
+    split_estimate,
+)
 from tests.observations import made_up_estimates
 from utils.cameras import points_to_crops, project_perspective
 from utils.joints import COCO17_IN_90
+from utils.proxy import mirror_joints2d
+from utils.rotations import axis_angle_to_rotmat
 
 
 def test_an_estimate_has_named_parts():
@@ -66,3 +74,31 @@ def test_a_camera_that_shrinks_the_body_to_nothing_is_survived(body_model):
     bodies = decode_in_photos(parameters, body_model, torch.tensor([[50.0, 50, 100]]))
     assert all(value.isfinite().all() for value in bodies)
     assert bodies.cam_wp[0, 0] > 0
+
+
+def test_a_mirrored_estimate_is_seen_in_the_mirror(body_model):
+    parameters = made_up_estimates(2)
+    straight, mirrored = (
+        decode_in_crops(each, body_model, 128) for each in (parameters, parameters.mirrored())
+    )
+    expected = mirror_joints2d(straight["joints2d_px"], 128)
+    # The body is symmetric but for rounding.
+    torch.testing.assert_close(mirrored["joints2d_px"], expected, atol=0.02, rtol=0)
+    for one, two in zip(parameters.mirrored().mirrored(), parameters, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_estimates_that_look_different_ways_are_not_averaged():
+    """The second person's other estimate is turned by 100 degrees about the vertical."""
+    one = made_up_estimates(2)
+    turns = axis_angle_to_rotmat(torch.tensor([[0.0, 0.6, 0.0], [0.0, np.radians(100), 0.0]]))
+    rotmats = one.pose_rotmats.clone()
+    rotmats[:, 0] = rotmats[:, 0] @ turns.float()
+    other = BodyParameters(one.cam_wp + 0.2, rotmats, one.betas + 1)
+    found = average_parameters(one, other)
+    torch.testing.assert_close(found.betas[0], one.betas[0] + 0.5)
+    torch.testing.assert_close(found.cam_wp[0], one.cam_wp[0] + 0.1)
+    half = axis_angle_to_rotmat(torch.tensor([0.0, 0.3, 0.0]))
+    torch.testing.assert_close(found.pose_rotmats[0, 0], one.pose_rotmats[0, 0] @ half)
+    for values, expected in zip(found, one, strict=True):
+        assert torch.equal(values[1], expected[1])

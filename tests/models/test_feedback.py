@@ -1,12 +1,13 @@
 """The feedback regressor: what it measures of its estimates, and where gradients go."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from models.body_model import read_mean_parameters
-from models.decoder import INITIAL_CAMERA, PARAMETER_DIMS, split_estimate
+from models.decoder import INITIAL_CAMERA, split_estimate
 from models.feedback import (
     FeedbackRegressor,
     ObservedNumbers,
@@ -18,7 +19,7 @@ from tests.observations import random_observation
 from utils.cameras import project_weak_perspective
 from utils.joints import COCO17_IN_90
 from utils.rotations import rot6d_to_rotmat
-from utils.tensors import pick
+from utils.tensors import match_betas, pick
 
 _OPTIONS = NETWORKS["feedback"].feedback
 
@@ -46,7 +47,7 @@ def test_untrained_every_estimate_is_the_mean(body_model):
     for estimate in estimates:
         torch.testing.assert_close(estimate.cam_wp, torch.tensor([INITIAL_CAMERA] * 3))
         torch.testing.assert_close(estimate.pose_rotmats, pose)
-        torch.testing.assert_close(estimate.betas, mean.betas.expand(3, -1))
+        torch.testing.assert_close(estimate.betas, match_betas(mean.betas, 12).expand(3, -1))
     torch.testing.assert_close(split_estimate(regressor.initial_estimate).pose, mean.pose)
 
 
@@ -54,6 +55,50 @@ def test_what_it_says_is_its_last_estimate(regressor):
     observation = random_observation(2)
     found, last = regressor(observation), regressor.estimates(observation)[-1]
     assert all(map(torch.equal, found, last))
+
+
+def test_with_mirror_images_left_and_right_are_alike(regressor, body_model):
+    """What it says of a mirror image is the mirror image of what it says."""
+    observation = random_observation(3)
+    alone, other = regressor(observation), regressor(observation.mirrored()).mirrored()
+    regressor.mirror = True
+    found = regressor(observation)
+    torch.testing.assert_close(found.betas, (alone.betas + other.betas) / 2)
+    torch.testing.assert_close(found.cam_wp, (alone.cam_wp + other.cam_wp) / 2)
+    again = regressor(observation.mirrored()).mirrored()
+    for one, two in zip(found, again, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
+    assert (alone.betas - found.betas).abs().max() > 1e-4
+
+
+def test_more_betas_change_nothing_until_they_are_learnt(body_model):
+    torch.manual_seed(3)
+    regressor, observation = random_network("feedback", body_model), random_observation(2)
+    with torch.no_grad():
+        before = regressor.estimates(observation)
+        regressor.add_betas(5, body_model)
+        after = regressor.estimates(observation)
+        for old, new in zip(before, after, strict=True):
+            torch.testing.assert_close(new.cam_wp, old.cam_wp)
+            torch.testing.assert_close(new.pose_rotmats, old.pose_rotmats)
+            torch.testing.assert_close(new.betas, match_betas(old.betas, 17))
+    fresh = replace(_OPTIONS, betas=17)
+    built = FeedbackRegressor(read_mean_parameters("open"), body_model, fresh)
+    built.load_state_dict(regressor.state_dict())
+    _total(regressor.estimates(observation)[-1]).backward()
+    assert regressor.correcting.last.weight.grad.shape == (147 + 17, _OPTIONS.width)
+    regressor.estimates(observation)[1].betas[:, 12:].sum().backward()
+    assert regressor.correcting.last.weight.grad[-5:].abs().sum() > 0  # they can be learnt
+
+
+def test_more_betas_than_the_body_has_are_refused(body_model):
+    most = body_model.num_betas
+    with pytest.raises(ValueError, match=f"estimates {most + 1} betas, but this body has {most}"):
+        FeedbackRegressor(
+            read_mean_parameters("open"), body_model, replace(_OPTIONS, betas=most + 1)
+        )
+    with pytest.raises(ValueError, match="estimates 45 betas"):
+        random_network("feedback", body_model).add_betas(33, body_model)
 
 
 def test_the_first_estimates_loss_reaches_what_made_it(regressor):
@@ -159,7 +204,7 @@ def _compared(regressor, estimate, observed):
 
 def _estimate(regressor, count: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(4)
-    noise = torch.randn(count, PARAMETER_DIMS, generator=generator)
+    noise = torch.randn(count, len(regressor.initial_estimate), generator=generator)
     return regressor.initial_estimate + 0.1 * noise
 
 
@@ -167,7 +212,7 @@ def test_residuals_by_hand(regressor):
     """Weighed by confidence, cut off at 0.3, times 5; nothing of joints that were not seen."""
     estimate = _estimate(regressor, 1)
     pose = rot6d_to_rotmat(split_estimate(estimate).pose.unflatten(1, (24, 6)))
-    joints3d = pick(regressor.body(estimate[:, -10:], pose).joints3d, COCO17_IN_90)
+    joints3d = pick(regressor.body(split_estimate(estimate).betas, pose).joints3d, COCO17_IN_90)
     projected = project_weak_perspective(joints3d, estimate[:, :3])
     confidence = torch.ones(1, 17)
     confidence[0, 3], confidence[0, 5] = 0.5, 0
@@ -192,7 +237,7 @@ def test_distances_are_those_under_the_projected_vertices(regressor, body_model)
     )  # fmt: skip
     _, distances, on_rim, rim = _compared(regressor, estimate, observed)
     pose = rot6d_to_rotmat(split_estimate(estimate).pose.unflatten(1, (24, 6)))
-    vertices = body_model(estimate[:, -10:], pose).vertices[:, regressor.vertex_ids]
+    vertices = body_model(split_estimate(estimate).betas, pose).vertices[:, regressor.vertex_ids]
     places = project_weak_perspective(vertices, estimate[:, :3])
     expected = 0.1 * places[..., 0].clamp(columns[0], columns[-1]) / 0.15
     torch.testing.assert_close(distances, expected, atol=1e-4, rtol=0)

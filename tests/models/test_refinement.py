@@ -8,7 +8,6 @@ import torch
 from models import refinement
 from models.decoder import BodyParameters
 from models.refinement import (
-    CHANGE_DIMS,
     INITIAL_DAMPING,
     Fit,
     Refiner,
@@ -25,6 +24,7 @@ from utils.rotations import axis_angle_to_rotmat
 
 _SIZE = 128
 _PEOPLE = 3
+_CHANGES = 87  # numbers, with twelve betas
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def true_people() -> BodyParameters:
     yaws = (0.0, 0.7, -0.5)
     poses = torch.stack([torch.from_numpy(upright_pose(yaw, elbow=0.6)) for yaw in yaws])
     rotmats = axis_angle_to_rotmat(poses.view(_PEOPLE, 24, 3)).float()
-    betas = torch.randn(_PEOPLE, 10, generator=torch.Generator().manual_seed(0))
+    betas = torch.randn(_PEOPLE, 12, generator=torch.Generator().manual_seed(0))
     return BodyParameters(torch.tensor([[0.9, 0.0, 0.3]] * _PEOPLE), rotmats, betas)
 
 
@@ -51,9 +51,9 @@ def observation(true_people, body_model) -> Observation:
 @pytest.fixture
 def displaced(true_people) -> BodyParameters:
     """Estimates that are a little off in everything; joints by less than a pixel of 256."""
-    change = 0.005 * torch.randn(_PEOPLE, CHANGE_DIMS, generator=torch.Generator().manual_seed(1))
+    change = 0.005 * torch.randn(_PEOPLE, _CHANGES, generator=torch.Generator().manual_seed(2))
     change[:, :3] /= 10
-    change[:, -10:] *= 20
+    change[:, -12:] *= 20
     return change_parameters(true_people, change)
 
 
@@ -71,9 +71,9 @@ class Told(torch.nn.Module):
 
 
 def _covariance() -> torch.Tensor:
-    variances = torch.full((CHANGE_DIMS,), 0.005**2)
+    variances = torch.full((_CHANGES,), 0.005**2)
     variances[:3] /= 100
-    variances[-10:] *= 400
+    variances[-12:] *= 400
     return variances.diag()
 
 
@@ -107,7 +107,7 @@ def test_a_displaced_body_comes_back(body_model, observation, true_people, displ
 
 
 def test_without_spread_the_estimate_stays(body_model, observation, displaced):
-    nothing = torch.zeros(CHANGE_DIMS, CHANGE_DIMS)
+    nothing = torch.zeros(_CHANGES, _CHANGES)
     found = _refiner(body_model, covariance=nothing).refine(observation, displaced)
     assert _same(found, displaced)
 
@@ -174,14 +174,14 @@ def test_a_step_by_hand(body_model, monkeypatch):
     """
     refiner = _refiner(body_model)
     vertices = refiner.vertices
-    by_places = torch.zeros(1, vertices + 17, 2, CHANGE_DIMS, dtype=torch.float64)
+    by_places = torch.zeros(1, vertices + 17, 2, _CHANGES, dtype=torch.float64)
     by_places[0, vertices, 0, 0] = 1
     monkeypatch.setattr(refiner, "_derivatives", lambda start, units: by_places)
     residuals = torch.zeros(1, 17, 2, dtype=torch.float64)
     residuals[0, 0, 0] = 2
     none = torch.zeros(1, vertices, dtype=torch.float64)
     fit = Fit(residuals, torch.ones(1, 17), none, none[..., None].expand(-1, -1, 2), none)
-    units = torch.zeros(1, CHANGE_DIMS, dtype=torch.float64)
+    units = torch.zeros(1, _CHANGES, dtype=torch.float64)
     step = refiner._step(None, units, fit, torch.tensor([INITIAL_DAMPING]))
     expected = torch.zeros_like(units)
     expected[0, 0] = -1 / (1.5 + INITIAL_DAMPING)

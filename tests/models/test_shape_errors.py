@@ -100,6 +100,16 @@ def test_a_known_gender_is_a_prior(body_model):
     )
 
 
+def test_details_of_the_shape_spread_alike_for_either_gender(body_model):
+    dims = 13
+    eye = np.eye(dims)
+    errors = ShapeErrors(eye, np.zeros(dims), eye, eye, np.zeros(dims), 2.25 * eye)
+    known = know_gender(errors, body_model, BodyModel.load("open", "male"))
+    spread = np.sqrt(np.diag(known.prior))[10:]
+    assert spread == pytest.approx(np.full(3, 1.5), abs=0.6)  # and what men's ten betas add
+    assert combine_shapes(np.zeros((2, dims)), known).betas.shape == (dims,)
+
+
 def test_the_prior_counts_once():
     """With many photos that do not err together the truth is found, however small the gain."""
     errors = _errors(shared=1e-9)

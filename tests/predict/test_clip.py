@@ -99,7 +99,7 @@ def test_everybody_in_a_clip_with_sound(tmp_path, checkpoint, capsys):
 
     person = _read(tmp_path / "out" / "walk_1.npz")
     shapes = {
-        "frames": (24,), "times": (24,), "estimated": (24,), "pose": (24, 72), "betas": (10,),
+        "frames": (24,), "times": (24,), "estimated": (24,), "pose": (24, 72), "betas": (12,),
         "pose_rotmats": (24, 24, 3, 3), "cam_photo": (24, 3), "cam_t": (24, 3),
         "cam_k": (24, 3, 3), "joints3d": (24, 90, 3), "joints2d_px": (24, 90, 2),
         "vertices_tpose": (6890, 3), "faces": (13776, 3), "joint_names": (90,),

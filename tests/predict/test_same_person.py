@@ -71,8 +71,9 @@ def _photo(number: int, person: str, tmp_path) -> Photo:
 
 
 def _sharer(body_predictor, **known) -> ShapeSharer:
-    eye = np.eye(10)
-    errors = ShapeErrors(eye, np.zeros(10), 0.1 * eye, 0.1 * eye, np.zeros(10), 2.25 * eye)
+    dims = 12  # betas of the network
+    eye = np.eye(dims)
+    errors = ShapeErrors(eye, np.zeros(dims), 0.1 * eye, 0.1 * eye, np.zeros(dims), 2.25 * eye)
     return ShapeSharer(ShapeEstimator(body_predictor, errors, **known), keep_image=False)
 
 

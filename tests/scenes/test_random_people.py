@@ -11,7 +11,14 @@ from renderers.rasteriser import Rasteriser
 from scenes.people import Clothes
 from scenes.photograph import CAMERA_HEIGHT
 from scenes.picture_options import PictureOptions
-from scenes.random_people import draw_scene, neutral_body, photograph_scene, stand_up
+from scenes.random_people import (
+    ShapeSpread,
+    draw_betas,
+    draw_scene,
+    neutral_body,
+    photograph_scene,
+    stand_up,
+)
 from tests.evaluation_sets import upright_pose
 from utils.joints import PARTS, SMPL_JOINTS
 from utils.paths import OPEN_POSES_VAL
@@ -24,7 +31,9 @@ SIZE = (PictureOptions().height, PictureOptions().width)
 @pytest.fixture(scope="module")
 def scenes():
     poses = load_poses(OPEN_POSES_VAL)
-    return [draw_scene(poses, 1.5, np.random.default_rng([1, index])) for index in range(12)]
+    return [
+        draw_scene(poses, ShapeSpread(), np.random.default_rng([1, index])) for index in range(12)
+    ]
 
 
 def _labels(scene, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -35,6 +44,26 @@ def _labels(scene, size: tuple[int, int] = SIZE) -> np.ndarray:
     cam_k = torch.from_numpy(figure.camera.cam_k.astype(np.float32))[None]
     rasteriser = Rasteriser(body.faces, body.face_parts, size)
     return rasteriser.part_segmentation(vertices_cam, cam_k)[0].numpy()
+
+
+def test_shapes_spread_as_they_are_asked_to():
+    def draw(**spread):
+        seeds = range(400)
+        return np.stack(
+            [draw_betas(ShapeSpread(**spread), np.random.default_rng(each)) for each in seeds]
+        )
+
+    plain, wide = draw(), draw(betas_wide=1.0)
+    assert plain.shape == (400, 10)
+    assert plain.std(axis=0) == pytest.approx(np.full(10, 1.5), rel=0.15)
+    factors = wide / plain  # one a person, from 1 to 2; the mean shape is 0
+    assert np.ptp(factors, axis=1).max() < 1e-3
+    assert (factors[:, 0].min(), factors[:, 0].max()) == pytest.approx((1, 2), abs=0.02)
+    detailed = draw(shape_details=2.0)
+    np.testing.assert_array_equal(detailed[:, :10], plain)
+    details = detailed[:, 10:]
+    assert details.shape[1] == neutral_body().num_betas - 10
+    assert details.std(axis=0) == pytest.approx(np.full(details.shape[1], 2.0), rel=0.15)
 
 
 def test_people_are_whole_in_the_picture_and_fill_it(scenes):
@@ -99,7 +128,7 @@ def test_who_lies_or_hovers_upside_down_does_not_stand():
 def test_the_photograph_shows_the_person_where_the_truth_says():
     """A small picture of somebody painted all in one strange colour."""
     picture = PictureOptions(160, 200, sky_directions=6, main_directions=2)
-    scene = draw_scene(load_poses(OPEN_POSES_VAL), 1.5, np.random.default_rng(4), picture)
+    scene = draw_scene(load_poses(OPEN_POSES_VAL), ShapeSpread(), np.random.default_rng(4), picture)
     names = ("skin", "hair", "shirt", "trousers", "shoes", "stripe")
     clothes = Clothes(**dict.fromkeys(names, (0.95, 0.02, 0.02)))
     person = replace(scene.person, clothes=clothes, stool=False)

@@ -41,7 +41,8 @@ def test_a_batch_is_its_rows(observed, rows, body_model):
     seen = ((true >= 0) & (true < 1)).all(axis=-1)
     assert 0 < seen.mean() < 1
     np.testing.assert_array_equal(target["visibility"], seen)
-    np.testing.assert_array_equal(target["betas"], rows["betas"][order])
+    np.testing.assert_array_equal(target["betas"][:, :10], rows["betas"][order])
+    assert not target["betas"][:, 10:].any()
     alone = observed.batch(DrawnPairs(order[:1], STRAIGHT[:1]), body_model).target
     for name, values in alone.items():
         torch.testing.assert_close(values, target[name][:1], atol=1e-5, rtol=0)
@@ -123,6 +124,20 @@ def test_files_are_read_one_after_another(tmp_path, body_model, rows):
     np.testing.assert_array_equal(observed.betas[2:], rows["betas"])
 
 
+def test_people_with_shape_details_may_lie_beside_those_without(tmp_path, body_model, rows):
+    detailed = {**rows, "betas": np.pad(rows["betas"], ((0, 0), (0, 3)), constant_values=2)}
+    np.savez(tmp_path / "detailed.npz", **detailed)
+    paths = [write_observed_people(tmp_path / "plain.npz", 5, SIZE, body_model)]
+    paths.append(tmp_path / "detailed.npz")
+    observed = read_observed_people(paths, SIZE, body_model.identity["hash"], 0.25)
+    assert observed.betas[:, 10:].tolist() == [[0.0] * 3] * 5 + [[2.0] * 3] * 5
+    target = observed.batch(observed.draw(64, torch.Generator().manual_seed(0)), body_model).target
+    assert target["betas"].shape == (64, body_model.num_betas)
+    expected = body_model.tpose(target["betas"])
+    torch.testing.assert_close(target["vertices_tpose"], expected)
+    assert set(target["betas"][:, 12].tolist()) == {0.0, 2.0}
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -133,6 +148,8 @@ def test_files_are_read_one_after_another(tmp_path, body_model, rows):
         ({"confidence": np.full((5, 17), np.nan)}, "confidence has values that are not finite"),
         ({"silhouettes": np.zeros((5, 162))}, "silhouettes is float64; expected bits packed"),
         ({"betas": None}, "has no betas"),
+        ({"betas": np.zeros((5, 9))}, r"betas has shape \(5, 9\); expected \(5, 10"),
+        ({"betas": np.zeros(())}, r"betas has shape \(\); expected"),
     ],
 )
 def test_unfit_files_are_refused(tmp_path, body_model, rows, change, complaint):

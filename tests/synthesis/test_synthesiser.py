@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from metrics.metrics import silhouette_iou
-from models.body_model import read_mean_parameters
+from models.body_model import BodyModel, read_mean_parameters
 from predict.detectors.interface import Detection
 from predict.people import observe_people
 from synthesis.detector_errors import read_detector_errors
@@ -17,6 +17,7 @@ from synthesis.variation import CropVariation, Variation, draw_betas, draw_varia
 from utils.cameras import boxes_of_silhouettes
 from utils.paths import DETECTOR_ERRORS
 from utils.rotations import axis_angle_to_rotmat
+from utils.tensors import match_betas
 
 _SIZE = 128
 
@@ -166,12 +167,15 @@ def test_targets_are_of_the_varied_poses(synthesiser, body_model):
     torch.testing.assert_close(validated["pose_rotmats"], of_file)
 
 
-def test_details_of_the_shape_are_seen_and_measured_but_are_no_betas(body_model):
+def test_details_of_the_shape_are_the_betas_after_the_first_ten():
     """The second person is 8 cm broader by two details: 2 x 1 cm and -3 x -2 cm of x."""
+    body_model = BodyModel.load("open", "male")  # which has none of its own
     outwards = torch.zeros(body_model.identity["vertices"], 3, 2)
     outwards[:, 0] = body_model.skinning.template.unflatten(0, (3, -1))[0].sign()[:, None]
     outwards *= torch.tensor([0.01, -0.02])
-    detailed = Synthesiser(body_model, torch.zeros(10), 64, CameraOptions(), shape_details=outwards)
+    body_model.skinning.add_shapes(outwards.numpy())
+    detailed = Synthesiser(body_model, torch.zeros(10), 64, CameraOptions())
+    assert detailed.details == 2
     poses, betas = _poses(2), torch.ones(2, 10)
     batch = detailed(poses, betas, Variation(details=torch.tensor([[0.0, 0.0], [2.0, -3.0]])))
     plain = detailed(poses, betas)
@@ -179,7 +183,9 @@ def test_details_of_the_shape_are_seen_and_measured_but_are_no_betas(body_model)
     torch.testing.assert_close(shift[0], torch.zeros_like(shift[0]))
     moved = outwards[:, 0, 0] != 0
     assert shift[1, moved].sub(0.08).abs().max() < 1e-6
-    assert torch.equal(batch.target["betas"], betas)
+    expected = torch.cat([betas, torch.tensor([[0.0, 0.0], [2.0, -3.0]])], dim=1)
+    assert torch.equal(batch.target["betas"], expected)
+    assert torch.equal(plain.target["betas"], match_betas(betas, 12))
     areas = batch.observation.silhouettes.float().mean(dim=(1, 2))
     assert areas[1] > 1.1 * plain.observation.silhouettes.float().mean(dim=(1, 2))[1]
 

@@ -39,4 +39,5 @@ def test_differing_options_are_named_as_on_the_command_line():
     assert list_differences(NETWORKS["feedback"], wanted) == [
         "--model.feedback.width 32", "--model.feedback.lifting-blocks 1",
         "--model.feedback.correcting-blocks 1", "--model.feedback.vertices 40",
+        "--model.feedback.betas 12",
     ]  # fmt: skip

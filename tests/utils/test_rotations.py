@@ -1,10 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
 from utils.rotations import (
+    average_rotations,
     axis_angle_to_rotmat,
     rot6d_to_rotmat,
     rotmat_to_axis_angle,
@@ -44,6 +46,18 @@ def test_axis_angle_round_trip(angle):
 def test_rodrigues_gradient(scale):
     axis_angles = (torch.randn(4, 3).double() * scale).requires_grad_()
     assert torch.autograd.gradcheck(axis_angle_to_rotmat, (axis_angles,))
+
+
+def test_the_average_of_two_rotations_is_scipys():
+    pairs = Rotation.random(20, random_state=1), Rotation.random(20, random_state=2)
+    first, second = (torch.from_numpy(each.as_matrix()) for each in pairs)
+    expected = [
+        Rotation.concatenate([one, other]).mean().as_matrix()
+        for one, other in zip(*pairs, strict=True)
+    ]
+    found = average_rotations(first, second)
+    torch.testing.assert_close(found, torch.from_numpy(np.stack(expected)), atol=1e-6, rtol=0)
+    torch.testing.assert_close(average_rotations(first, first), first, atol=1e-6, rtol=0)
 
 
 def test_rot6d_reads_columns_of_a_3_by_2_matrix():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from metrics.anatomy import Anatomy
 from metrics.measurements import measure
@@ -87,19 +88,6 @@ def make_strangers(source: Source, half: Half, options: Options) -> tuple[np.nda
     return np.concatenate(halves), np.array(genders)
 
 
-def fit_betas(vertices: np.ndarray, body: BodyModel) -> np.ndarray:
-    """The betas (N, 10) float32 that come nearest to T-posed vertices (N, V, 3), moved freely."""
-    template, shapedirs = (
-        each.unflatten(-1, (3, -1)).double().numpy()
-        for each in (body.skinning.template, body.skinning.shapedirs)
-    )  # (3, V), (10, 3, V)
-    wanted = np.moveaxis(vertices, 2, 1) - template
-    wanted, directions = (each - each.mean(axis=2, keepdims=True) for each in (wanted, shapedirs))
-    flat = directions.reshape(len(directions), -1)
-    fitted = np.linalg.lstsq(flat.T, wanted.reshape(len(wanted), -1).T, rcond=None)[0]
-    return fitted.T.astype(np.float32)
-
-
 def build(options: Options) -> None:
     """Makes the strangers, writes them and prints who they are."""
     if options.count < 2 or options.count % 2:
@@ -110,13 +98,13 @@ def build(options: Options) -> None:
     body = BodyModel.load("open", "neutral")
     halves, genders = make_strangers(source, Half.of(source, kept, half_faces), options)
     vertices = mirror_vertices(halves.astype(np.float64), midline)  # (N, V, 3)
-    betas = fit_betas(vertices, body)
-    told = body.tpose(body.skinning.template.new_tensor(betas)).double().numpy()
+    betas = body.find_nearest_betas(torch.from_numpy(vertices))
+    told = body.tpose(betas).double().numpy()
     offsets = np.round((vertices - told)[:, : len(midline)] / STEP)
     write_npz(
         options.output,
         {
-            "betas": betas,
+            "betas": betas.numpy(),
             "offsets": offsets.astype(np.int16),
             "step": np.float32(STEP),
             "midline": midline,
