@@ -11,6 +11,7 @@ from models.decoder import split_estimate
 from train.build import check_same_network
 from train.published import NEEDED_OF_PUBLISHED, is_published, read_published
 from train.trainer import Trainer
+from utils.conventions import NUM_BETAS
 from utils.errors import InputError
 from utils.files import check_writable, write_whole
 from utils.options import flag, flatten
@@ -106,7 +107,10 @@ def collect_state(trainer: Trainer) -> dict[str, Any]:
         "body": trainer.synthesiser.body_model.identity,
         "rounds": int(trainer.best_metrics.get("best_rounds", regressor.rounds)),
         "image_size": trainer.synthesiser.image_size,
-        "mean_parameters": {"pose": mean.pose.clone(), "betas": mean.betas.clone()},
+        "mean_parameters": {
+            "pose": mean.pose.clone(),
+            "betas": mean.betas[:NUM_BETAS].clone(),  # those after them start at 0
+        },
         "history": trainer.history,
         "step": trainer.step,
         "samples_seen": trainer.samples_seen,
