@@ -214,7 +214,7 @@ def _write(picture: np.ndarray, text: str, place: tuple[int, int]) -> None:
 def _write_title(
     picture: np.ndarray, found: Measurements, errors: Mapping[str, float] | None
 ) -> None:
-    """What has no line in the front view."""
+    """What has no line in the front view, below the labels on its right."""
     known = errors or {}
     lines = ["girths and lengths in cm"]
     for text, name, unit in (
@@ -225,5 +225,5 @@ def _write_title(
         margin = f" (+-{known[name]:.2g})" if known.get(name, 0) > 1e-6 else ""
         lines.append(f"{text} {unit}{margin}")
     lines.append(_describe("back_length_m", found, errors))
-    for row, line in enumerate(lines):
-        _write(picture, line, (LABELS + VIEW + LABELS + 12, 30 + 24 * row))
+    for row, line in enumerate(reversed(lines)):
+        _write(picture, line, (LABELS + VIEW + 12, VIEW - 30 - 24 * row))
