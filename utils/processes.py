@@ -6,6 +6,7 @@ its number in the environment. Without torchrun there is one process, and sharin
 
 import datetime
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from utils.errors import InputError
 Items = TypeVar("Items")
 
 GATHER_TIMEOUT = datetime.timedelta(days=7)  # of the quickest process, waiting for the slowest
+SETTLING = 0.2  # seconds in which the threads of a group of processes come to an end
 _NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 _ADDRESS = ("MASTER_ADDR", "MASTER_PORT")
 
@@ -150,4 +152,7 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     try:
         yield ranks
     finally:
+        # Gloo's threads let go of the tensors that they summed, for which they need Python: one
+        # that still waits for it when Python ends aborts the process.
+        time.sleep(SETTLING)
         dist.destroy_process_group()
