@@ -90,7 +90,11 @@ class BodyModel(nn.Module):
 
     @classmethod
     def load(
-        cls, body: str = "open", gender: str = "neutral", additional: Path = ADDITIONAL
+        cls,
+        body: str = "open",
+        gender: str = "neutral",
+        additional: Path = ADDITIONAL,
+        details: bool = True,
     ) -> "BodyModel":
         """Loads a body by name.
 
@@ -98,6 +102,7 @@ class BodyModel(nn.Module):
             body: "open", the body shipped with the project, or "smpl", the licensed files.
             gender: one of `GENDERS`.
             additional: folder with the body-model files, laid out as README.md shows.
+            details: whether the open neutral body has its shape details as further betas.
 
         Raises:
             InputError: unknown name or gender; a file is missing or does not fit the others.
@@ -111,7 +116,7 @@ class BodyModel(nn.Module):
         folder = additional / OPEN_BODY.name
         arrays = read_smpl_file(folder / f"OPEN_{gender.upper()}.npz")
         model = cls(arrays, read_open_landmarks(folder / "landmarks.npz"), body, gender)
-        if gender == "neutral":
+        if gender == "neutral" and details:
             path = folder / SHAPE_DETAILS.name
             model.skinning.add_shapes(read_shape_details(path, model.identity["hash"]))
         return model

@@ -143,7 +143,7 @@ def derive_parts_from_weights(arrays: SmplArrays) -> np.ndarray:
 
 
 def read_shape_details(path: Path, body_hash: str) -> np.ndarray:
-    """Reads directions of shape that the betas do not have, (V, 3, K) float32 metres.
+    """Reads directions of shape that the first ten betas do not have, (V, 3, K) float32 metres.
 
     Args:
         path: npz of tools/open_body with `shapedirs` (V, 3, K) and `body_hash`.
@@ -156,8 +156,8 @@ def read_shape_details(path: Path, body_hash: str) -> np.ndarray:
     found = str(read_npz(path, ["body_hash"])["body_hash"])
     if found != body_hash:
         raise InputError(
-            f"{path} has details of the body {found}, but this run is for {body_hash}; choose the "
-            "open neutral body, or --augmentation.shape-details 0"
+            f"{path} has details of the body {found}, but the one beside it is {body_hash}; take "
+            "both from the repository, or build both with tools/open_body/build_open_body.py"
         )
     shapedirs = read_arrays(path, ("shapedirs",))["shapedirs"].astype(np.float32)
     if shapedirs.ndim != 3 or shapedirs.shape[1] != 3 or not shapedirs.shape[2]:

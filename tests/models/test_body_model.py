@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import smplx
@@ -66,6 +68,20 @@ def test_betas_beyond_the_first_ten_are_its_shape_details(body_model):
     ):
         torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)
     assert BodyModel.load("open", "female").num_betas == 10
+
+
+def test_details_lie_beside_their_own_body(tmp_path):
+    folder = tmp_path / OPEN_BODY.name
+    folder.mkdir()
+    for name in ("OPEN_NEUTRAL.npz", "landmarks.npz"):
+        shutil.copy(OPEN_BODY / name, folder)
+    # Before they are built there are none.
+    assert BodyModel.load("open", "neutral", tmp_path, details=False).num_betas == 10
+    with pytest.raises(InputError, match=r"shape_details\.npz"):
+        BodyModel.load("open", "neutral", tmp_path)
+    np.savez(folder / SHAPE_DETAILS.name, shapedirs=np.zeros((6890, 3, 2)), body_hash="another")
+    with pytest.raises(InputError, match="has details of the body another, but the one beside it"):
+        BodyModel.load("open", "neutral", tmp_path)
 
 
 def test_betas_are_found_again_from_vertices_wherever_they_are(body_model):

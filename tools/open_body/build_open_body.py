@@ -128,10 +128,11 @@ def save_body(
 
 
 def save_details(output: Path, directions: np.ndarray, midline: np.ndarray) -> None:
-    """Write the neutral body's further directions of shape (H, 3, K), for training."""
+    """Write the neutral body's further directions of shape (H, 3, K)."""
     whole = mirror_vertices(np.moveaxis(directions, 2, 0), midline)
     shapedirs = round_to_steps(np.moveaxis(whole, 0, 2), DETAILS_GRID)
-    body_hash = BodyModel.load("open", "neutral", output.parent).identity["hash"]
+    body = BodyModel.load("open", "neutral", output.parent, details=False)
+    body_hash = body.identity["hash"]
     write_npz(output / SHAPE_DETAILS.name, {"shapedirs": shapedirs, "body_hash": body_hash})
 
 
