@@ -19,12 +19,7 @@ from evaluate.true_people import TrueBodies, TruePeople, TrueView
 from metrics.comparison import compare_people, measure_people
 from metrics.metrics import silhouette_overlap
 from models.checkpoints import Predictor, load_predictor
-from models.decoder import (
-    Bodies,
-    BodyParameters,
-    decode_in_photos,
-    decode_parameters,
-)
+from models.decoder import Bodies, BodyParameters, decode_in_photos, decode_parameters
 from predict.detectors.interface import Detection, Detector
 from predict.detectors.matching import box_overlaps
 from predict.people import observe_people
