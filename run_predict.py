@@ -108,7 +108,7 @@ def predict_clip(options: PredictOptions) -> int:
     from predict.loading import load_system
     from predict.motion import MotionOptions
     from predict.results import is_done, make_output_folder
-    from predict.setup import choose_system
+    from predict.setup import build_clip_estimator, choose_system
     from predict.video import open_clip
     from utils.devices import choose_device, name_device
     from utils.processes import Ranks
@@ -126,8 +126,6 @@ def predict_clip(options: PredictOptions) -> int:
     device = choose_device(name_device(options.device, options.gpu))
     leave_cores_to_other_stages()
     system = load_system(choose_system(options), device)
-    if system.predictor.known_gender is not None:
-        raise InputError("--gender is for photos; leave it out for a clip")
     clip_options = ClipOptions(
         everyone,
         options.visuals,
@@ -138,7 +136,11 @@ def predict_clip(options: PredictOptions) -> int:
         {name: each for name, each in system.source.arrays.items() if "detected" not in name},
     )
     clip_predictor = ClipPredictor(
-        system.detector, system.body_predictor, system.predictor.body_on_cpu(), clip_options
+        system.detector,
+        system.body_predictor,
+        system.predictor.body_on_cpu(),
+        clip_options,
+        build_clip_estimator(options, system, clip.path.name),
     )
     key = make_key(clip, options, "refine mirror proxy fps", system.source)
     for line in clip_predictor.predict(clip, options.output, name, key):
@@ -154,7 +156,6 @@ def check_clip_options(options: PredictOptions) -> None:
         "vertex-scatter": options.vertex_scatter,
         "pictures": options.pictures,
         "page": options.page,
-        "height": options.height,
         "same-person": options.same_person,
         "silh_from files": options.silh_from == "files",
     }

@@ -159,7 +159,13 @@ def build_trainer(
 ) -> "Trainer":
     """Body model, network, synthesis and loss, put together."""
     from models.body_model import BodyModel, read_mean_parameters
-    from train.build import build_criterion, build_regressor, build_synthesiser, load_observed
+    from train.build import (
+        build_criterion,
+        build_regressor,
+        build_synthesiser,
+        load_made_shapes,
+        load_observed,
+    )
     from train.trainer import Trainer
     from utils.processes import ALONE
 
@@ -174,6 +180,7 @@ def build_trainer(
         device,
         ranks,
         load_observed(options.data, body_model),
+        load_made_shapes(options.data, body_model),
     )
 
 
@@ -188,10 +195,14 @@ def describe(options: Options, trainer: "Trainer", train_count: int, val_count: 
     if trainer.observed is not None:
         share = trainer.observed.share
         observed = f" and {len(trainer.observed)} observed people for {share:.0%} of each batch"
+    made = ""
+    if trainer.made_shapes is not None:
+        share = trainer.made_shapes.share
+        made = f", {share:.0%} of the shapes drawn from {len(trainer.made_shapes)} made ones"
     devices = f"{trainer.ranks.size} processes" if trainer.ranks.size > 1 else trainer.device
     say(
         trainer.ranks,
-        f"{train_count} training and {val_count} validation poses{observed}; "
+        f"{train_count} training and {val_count} validation poses{observed}{made}; "
         f"body {identity['name']} ({identity['gender']}); {describe_network(options.model)} at "
         f"{options.data.image_size} x {options.data.image_size} on {devices}; "
         f"{training.epochs} epochs of {samples} samples in batches of {training.batch_size}; "

@@ -28,10 +28,12 @@ from benchmarks.timing import machine, write_json
 from metrics.metrics import Metrics
 from models.body_model import BodyModel
 from models.checkpoints import load_predictor
+from models.shape_errors import read_shape_errors
 from predict.clip import ClipOptions, ClipPredictor
 from predict.clip_estimates import EstimateFolder, Estimates
 from predict.detectors.registry import build_detector
 from predict.folder import Background, leave_cores_to_other_stages
+from predict.known_people import ShapeEstimator
 from predict.motion import MotionOptions, TrackedPerson, find_trajectory, pose_bodies
 from predict.people import BodyPredictor, Person
 from predict.tracks import follow_people
@@ -39,6 +41,7 @@ from predict.video import Clip, ClipWriter, open_clip
 from scenes.clips import CLIP_PICTURE, ClipScene, make_scene
 from utils.cameras import project_perspective
 from utils.command_line import parse_options, run_script
+from utils.files import hash_file
 from utils.joints import COCO17_IN_90, LSP14_IN_90
 from utils.paths import DEFAULT_CHECKPOINT, OUTPUT, ROOT
 
@@ -104,11 +107,14 @@ def load(options: VideoOptions) -> ClipPredictor:
     leave_cores_to_other_stages()
     device = torch.device("cpu")
     predictor = load_predictor(options.checkpoint, device)
+    body_predictor = BodyPredictor(predictor, device, 8)
+    errors = read_shape_errors(options.checkpoint, hash_file(options.checkpoint), "detector")
     return ClipPredictor(
         build_detector(options.silh_from, device),
-        BodyPredictor(predictor, device, 8),
+        body_predictor,
         predictor.body_model,
         ClipOptions(True, False, "own", True, MotionOptions()),
+        ShapeEstimator(body_predictor, errors),
     )
 
 

@@ -60,6 +60,8 @@ class BenchmarkOptions:
     betas_std: float = 1.5  # per component, around the mean shape, as in training
     betas_wide: float = 0.0  # share of people whose betas spread up to twice as far
     shape_details: float = 0.0  # standard deviation of the betas after the first ten
+    made_shapes: Path | None = None  # npz of shapes, see `data.made_shapes`
+    made_share: float = 0.6  # of the people, who have one of those shapes, if there are any
     poses: Path = OPEN_POSES_VAL  # to draw from
     strangers: Path | None = None  # npz of people to photograph instead, see `data.strangers`
     picture: PictureOptions = PictureOptions()
@@ -67,7 +69,13 @@ class BenchmarkOptions:
     @property
     def spread(self) -> ShapeSpread:
         """Of the shapes."""
-        return ShapeSpread(self.betas_std, self.betas_wide, self.shape_details)
+        return ShapeSpread(
+            self.betas_std,
+            self.betas_wide,
+            self.shape_details,
+            self.made_shapes,
+            self.made_share,
+        )
 
 
 def build_benchmark(
@@ -126,7 +134,10 @@ def count_missing(folder: Path, options: BenchmarkOptions) -> int:
 
 def make_manifest(options: BenchmarkOptions) -> dict[str, Any]:
     """What the pictures depend on, but for their number."""
-    left_out = ("count", "poses", "strangers", "picture")  # files are told by what they hold
+    # Files are told by what they hold.
+    left_out = {"count", "poses", "strangers", "made_shapes", "picture"}
+    if options.made_shapes is None:
+        left_out.add("made_share")
     unless_used = ("betas_wide", "shape_details")  # older manifests do not have them
     made_from = {
         name: value
@@ -136,6 +147,8 @@ def make_manifest(options: BenchmarkOptions) -> dict[str, Any]:
     files = {"poses_hash": options.poses}
     if options.strangers is not None:
         files["strangers_hash"] = options.strangers
+    if options.made_shapes is not None:
+        files["made_shapes_hash"] = options.made_shapes
     return {
         "version": VERSION,
         **made_from,

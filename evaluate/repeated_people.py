@@ -84,12 +84,6 @@ def _synthesise(
         yield synthesiser(poses[piece], betas[shown], variation, own).observation
 
 
-def draw_true_betas(mean: Tensor, people: int, betas_std: float, seed: int) -> Tensor:
-    """(P, N) shapes as training draws them, around the mean shape (N,)."""
-    generator = torch.Generator().manual_seed(seed)
-    return mean + betas_std * torch.randn(people, len(mean), generator=generator)
-
-
 def as_arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
     """The same as float64 arrays."""
     return tuple(tensor.double().numpy() for tensor in tensors)

@@ -27,6 +27,7 @@ from models.decoder import (
 from models.options import FeedbackOptions
 from utils.cameras import pixels_to_norm, project_weak_perspective
 from utils.joints import COCO17, COCO17_IN_90
+from utils.normals import vertex_normals
 from utils.proxy import Observation
 from utils.tensors import autocast, pick
 
@@ -101,7 +102,8 @@ class FeedbackRegressor(nn.Module):
         kept = torch.cat([chosen, others])
         self.register_buffer("kept_vertices", kept, persistent=False)
         self.body = body_model.reduce_to(kept)
-        normals = compute_template_normals(body_model)[chosen]
+        template = body_model.skinning.template.unflatten(0, (3, -1)).T  # (V, 3)
+        normals = vertex_normals(template, body_model.faces)[chosen]
         self.register_buffer("normals", normals, persistent=False)
 
     def add_betas(self, count: int, body_model: BodyModel) -> None:
@@ -326,14 +328,3 @@ def choose_spread_vertices(body_model: BodyModel, count: int) -> Tensor:
         distance = torch.minimum(distance, (points - points[chosen[-1]]).norm(dim=1))
         chosen = torch.cat([chosen, distance.argmax()[None]])
     return chosen
-
-
-def compute_template_normals(body_model: BodyModel) -> Tensor:
-    """(V, 3) unit normals of the T-posed mean body."""
-    points = body_model.skinning.template.unflatten(0, (3, -1)).T
-    corners = points[body_model.faces]  # (F, 3, 3)
-    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    summed = torch.zeros_like(points)
-    for corner in range(3):
-        summed.index_add_(0, body_model.faces[:, corner], normals)
-    return F.normalize(summed, dim=1)

@@ -7,6 +7,7 @@ smooth motion (`predict.motion`), and the clip is read again for the overlay.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from predict.clip_estimates import CHUNK, FOLDER_ENDING, EstimateFolder, Estimat
 from predict.clip_overlay import write_overlay
 from predict.detectors.interface import Detector
 from predict.folder import QUEUE_DEPTH, Background
+from predict.known_people import ShapeEstimator
 from predict.motion import (
     MotionOptions,
     TrackedPerson,
@@ -77,12 +79,15 @@ class ClipPredictor:
         body_predictor: estimates them.
         body_model: theirs, on the CPU.
         options: what is made of a clip.
+        estimator: shapes people by how frames err and by what is known; heights by clips' files.
+            None: their betas' mean.
     """
 
     detector: Detector
     body_predictor: BodyPredictor
     body_model: BodyModel
     options: ClipOptions
+    estimator: ShapeEstimator | None = None
 
     def predict(self, clip: Clip, output: Path, name: str, key: dict[str, Any]) -> list[str]:
         """Predicts a clip and writes its files.
@@ -183,10 +188,10 @@ class ClipPredictor:
         kept = tracks if self.options.everyone else tracks[:1]
         if len(kept) < len(tracks):
             lines.append(f"{len(tracks) - 1} others were followed; --people all gives them too")
-        return [self.move(estimates, rows) for rows in kept], lines
+        return [self.move(estimates, rows, clip.path.name) for rows in kept], lines
 
-    def move(self, estimates: Estimates, rows: np.ndarray) -> TrackedPerson:
-        """The motion of the person whose estimates are in these rows.
+    def move(self, estimates: Estimates, rows: np.ndarray, file: str = "") -> TrackedPerson:
+        """The motion of the person whose estimates are in these rows; file: the clip's name.
 
         To be smoothed, those that fit their silhouette much worse than usual are left out, as where
         somebody else stands before the person; such gaps are bridged like others.
@@ -206,7 +211,12 @@ class ClipPredictor:
         )
         seen = (values["joint_confidence"] > 0.5).float().mean(dim=1)
         weights = values["silhouette_iou"].nan_to_num().square() * seen
-        return build_motion(person, weights, self.body_model, self.options.motion)
+        inform = None if self.estimator is None else partial(self._inform, file)
+        return build_motion(person, weights, self.body_model, self.options.motion, inform)
+
+    def _inform(self, file: str, betas: torch.Tensor) -> torch.Tensor:
+        shape = self.estimator.estimate_clip(betas.numpy(), file)
+        return torch.from_numpy(shape.betas).to(betas)
 
     def _write(self, output: Path, name: str, person: TrackedPerson, clip: Clip) -> str:
         """Writes a person's files; returns a line about them."""
@@ -226,6 +236,8 @@ class ClipPredictor:
             "vertices_tpose": tpose,
             "measurements": np.array(measurements, np.float32),
         }
+        if self.estimator is not None:
+            arrays |= self.estimator.list_given(clip.path.name)
         write_npz(output / f"{name}.npz", arrays, compress=False)
         return _format(name, person, measurements)
 

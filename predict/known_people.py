@@ -12,6 +12,7 @@ import numpy as np
 from models.shape_errors import (
     CombinedShape,
     ShapeErrors,
+    combine_frames,
     combine_shapes,
     describe_estimate,
     know_height,
@@ -49,10 +50,32 @@ class ShapeEstimator:
             shape = describe_estimate(estimates[0], self.errors)
         else:
             shape = combine_shapes(estimates, self.errors)
+        return self._know_height(shape, name)
+
+    def estimate_clip(self, mean: np.ndarray, name: str) -> CombinedShape:
+        """The shape of one person in a clip.
+
+        Args:
+            mean: (N,) of the betas of its frames.
+            name: of the clip, that `heights` goes by.
+        """
+        shape = combine_frames(mean.astype(np.float64), self.errors)
+        return self._know_height(shape, name)
+
+    def _know_height(self, shape: CombinedShape, name: str) -> CombinedShape:
         height = self.heights.get(name)
         if height is None:
             return shape
         return know_height(shape, height, self.body_predictor.measure_heights)
+
+    def list_given(self, name: str) -> dict[str, np.ndarray]:
+        """What is known of a person, by the name of the array that tells it in files."""
+        given = {}
+        if self.gender is not None:
+            given["gender_given"] = np.array(self.gender)
+        if name in self.heights:
+            given["height_given_m"] = np.float32(self.heights[name])
+        return given
 
     def inform(self, photo: Photo) -> Photo:
         """The same photo, its people shaped by what is known of them; nothing known, as it is."""

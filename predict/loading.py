@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 
 from metrics.measurement_errors import KnownErrors, read_measurement_errors
-from models.body_model import BodyModel
 from models.checkpoints import Predictor, load_predictor
 from models.shape_errors import know_gender, read_shape_errors, shape_errors_path
 from predict.detectors.interface import Detector
@@ -112,6 +111,5 @@ def build_estimator(
         return None
     errors = read_shape_errors(checkpoint, system.source.checkpoint_hash, "detector")
     if gender is not None:
-        neutral = system.predictor.body_model
-        errors = know_gender(errors, neutral, BodyModel.load(neutral.identity["name"], gender))
+        errors = know_gender(errors, gender)
     return ShapeEstimator(system.body_predictor, errors, gender, heights)

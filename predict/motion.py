@@ -1,6 +1,7 @@
 """From the estimates of a followed person to their motion: one shape, no gaps, smooth."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -67,6 +68,7 @@ def build_motion(
     weights: Tensor,
     body_model: BodyModel,
     options: MotionOptions = MotionOptions(),
+    inform: Callable[[Tensor], Tensor] | None = None,
 ) -> TrackedPerson:
     """One shape for all frames, short gaps bridged, poses and camera smoothed.
 
@@ -75,12 +77,15 @@ def build_motion(
         weights: (N,) how much each frame's shape counts.
         body_model: of the betas.
         options: what of this is done.
+        inform: from the frames' mean betas (M,) to that one shape; None: as they are.
     """
     person = estimates
     if options.smoothing > 0:
         person = remove_spikes(person)
     if options.one_shape:
-        betas = combine_betas(person.betas, weights).expand_as(person.betas)
+        betas = combine_betas(person.betas, weights)
+        betas = betas if inform is None else inform(betas)
+        betas = betas.expand_as(person.betas)
         cameras = keep_in_picture(person, betas, body_model)
         person = person._replace(betas=betas, cam_photo=cameras)
     person = bridge_gaps(person)

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 
 from models.body_model import BodyModel, Skinning
-from renderers.shading import BODY_COLOUR, GAMMA, vertex_normals
+from renderers.shading import BODY_COLOUR, GAMMA
 from utils.files import write_whole
 from utils.joints import SMPL_JOINTS, SMPL_PARENTS
+from utils.normals import vertex_normals
 from utils.rotations import rotmat_to_quaternion
 
 CAMERA_TO_GLTF = np.diag([1.0, -1.0, -1.0])

@@ -3,9 +3,11 @@
 from dataclasses import fields
 
 from metrics.anatomy import Anatomy
+from models.shape_errors import shape_errors_path
 from predict.folder import FolderPredictor, leave_cores_to_other_stages
 from predict.heights import read_heights
-from predict.loading import SystemOptions, build_estimator, load_system
+from predict.known_people import ShapeEstimator
+from predict.loading import System, SystemOptions, build_estimator, load_system
 from predict.meshes import MeshWriter
 from predict.options import PictureKind, PredictOptions
 from predict.people import Photo
@@ -87,6 +89,20 @@ def load_folder_predictor(
         sharer,
         estimator,
     )
+
+
+def build_clip_estimator(
+    options: PredictOptions, system: System, file: str
+) -> ShapeEstimator | None:
+    """What shapes a clip's people; None where it was not measured how the network errs.
+
+    Raises:
+        InputError: it was not measured, and a height or a gender is known.
+    """
+    heights = read_heights(options.height, [file]) if options.height else {}
+    # A height scales photos' people without it, but here it is betas that are changed.
+    several = bool(heights) or shape_errors_path(options.checkpoint).is_file()
+    return build_estimator(system, options.checkpoint, heights, several)
 
 
 def choose_system(options: PredictOptions) -> SystemOptions:

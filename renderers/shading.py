@@ -18,6 +18,7 @@ from torch import Tensor
 
 from kernels import shading_numba
 from utils.errors import InputError
+from utils.normals import vertex_normals
 
 log = logging.getLogger(__name__)
 
@@ -58,23 +59,6 @@ class Lighting:
     ground: float = 0.10
     gloss: float = 0.05
     sharpness: float = 24.0
-
-
-def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Area-weighted unit normals; the side they point to follows the faces' winding.
-
-    Args:
-        vertices: (V, 3).
-        faces: (F, 3) int64.
-
-    Returns:
-        (V, 3); zero for a vertex without faces.
-    """
-    corners = vertices[faces]  # (F, 3, 3)
-    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    summed = torch.zeros_like(vertices)
-    summed.index_add_(0, faces.flatten(), normals.repeat_interleave(3, dim=0))
-    return F.normalize(summed, dim=-1)
 
 
 def render_mesh(

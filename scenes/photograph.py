@@ -21,7 +21,7 @@ from metrics.anatomy import Anatomy
 from metrics.measurements import Measurements, measure
 from models.body_model import BodyModel, BodyOutput
 from renderers.rasteriser import Rasteriser
-from renderers.shading import barycentric_weights, pixel_rays, vertex_normals
+from renderers.shading import barycentric_weights, pixel_rays
 from scenes.clothing import (
     HAIR,
     SHOES,
@@ -38,6 +38,7 @@ from scenes.picture_options import PictureOptions
 from scenes.scenery import Place, paint_landscape
 from utils.images import write_image
 from utils.joints import PARTS
+from utils.normals import vertex_normals
 from utils.rotations import rotmat_to_axis_angle
 
 GAMMA = 2.2

@@ -6,6 +6,7 @@ clothes, skin, place, light and camera vary.
 
 from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
+from data.made_shapes import read_made_people
 from data.pose_dataset import PoseData
 from models.body_model import BodyModel, read_mean_parameters
 from scenes.people import Clothes, Person
@@ -53,6 +55,8 @@ class ShapeSpread(NamedTuple):
     betas_std: float = 1.5  # per component, around the mean shape
     betas_wide: float = 0.0  # share of people whose betas spread up to twice as far
     shape_details: float = 0.0  # standard deviation of the betas after the first ten
+    made_shapes: Path | None = None  # npz of shapes, see `data.made_shapes`
+    made_share: float = 0.6  # of the people, who have one of those shapes, if there are any
 
 
 class Scene(NamedTuple):
@@ -99,16 +103,29 @@ def draw_scene(
 
 
 def draw_betas(spread: ShapeSpread, generator: np.random.Generator) -> np.ndarray:
-    """Betas around the mean shape, the first that is drawn of a person: (10,), or with details."""
+    """Betas around the mean shape, or a made person's, the first that is drawn of a person.
+
+    Returns:
+        (10,) float32, or with shape details where the spread has any.
+    """
+    if spread.made_shapes is not None and generator.random() < spread.made_share:
+        return generator.choice(_read_made_shapes(spread.made_shapes))
     mean = read_mean_parameters("open").betas.numpy()
     away = spread.betas_std * generator.normal(size=mean.shape)
     if spread.betas_wide > 0 and generator.random() < spread.betas_wide:
         away = away * (1 + generator.random())
-    if spread.shape_details > 0:
+    if spread.shape_details > 0 or spread.made_shapes is not None:
         count = neutral_body().num_betas - len(mean)
         mean = np.append(mean, np.zeros(count))
         away = np.append(away, spread.shape_details * generator.normal(size=count))
     return (mean + away).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _read_made_shapes(path: Path) -> np.ndarray:
+    body = neutral_body()
+    betas = read_made_people([path], body.identity["hash"]).betas
+    return np.pad(betas, ((0, 0), (0, body.num_betas - betas.shape[1])))
 
 
 def _draw_pose(

@@ -23,12 +23,7 @@ from utils.joints import COCO17, COCO17_SWAP, SMPL_JOINTS, SMPL_SWAP
 from utils.proxy import Observation, mirror_joints2d
 from utils.readers import read_npz, read_rows
 from utils.rotations import axis_angle_to_rotmat
-from utils.tensors import (
-    constant,
-    happens,
-    match_betas,
-    pick,
-)
+from utils.tensors import constant, happens, join_betas, match_betas, pick
 
 _MIRROR = (1.0, -1.0, -1.0)  # what reflecting x does to an axis-angle vector
 
@@ -147,10 +142,9 @@ def read_observed_people(
         InputError: a file cannot be read, holds something else, or is of other crops or bodies.
     """
     files = [_read_file(path, image_size, body_hash) for path in paths]
-    betas = max(file["betas"].shape[1] for file in files)
-    for file in files:
-        file["betas"] = np.pad(file["betas"], ((0, 0), (0, betas - file["betas"].shape[1])))
+    betas = join_betas([file.pop("betas") for file in files])
     rows = {name: np.concatenate([file[name] for file in files]) for name in files[0]}
+    rows["betas"] = betas
     return ObservedPairs(rows, image_size, share)
 
 
@@ -167,11 +161,8 @@ def _read_file(path: Path, image_size: int, body_hash: str) -> dict[str, np.ndar
             f"{path} holds people of the body {found_hash}, but this run trains for {body_hash}; "
             "choose the open neutral body, or observe people again by tools/observe_people.py"
         )
-    betas = np.shape(read_npz(path, ["betas"])["betas"])[-1:]
-    shapes = _row_shapes(image_size)
-    if betas > shapes["betas"]:  # people with shape details as well
-        shapes["betas"] = betas
-    rows = read_rows(path, shapes)
+    # Longer rows of betas: people with shape details as well.
+    rows = read_rows(path, _row_shapes(image_size), longer=["betas"])
     if len(rows["betas"]) == 0:
         raise InputError(f"{path} holds nobody; observe people again by tools/observe_people.py")
     if rows["silhouettes"].dtype != np.uint8:

@@ -123,7 +123,7 @@ class Synthesiser(nn.Module):
 
         Args:
             poses: (B, 72) axis-angle, camera frame, radians.
-            betas: (B, 10).
+            betas: (B, N), 10 or more.
             variation: of poses, views and what is observed; without one the batch is that of
                 validation.
             offsets: (B, V, 3) metres, what T-posed bodies are beyond what betas tell.
@@ -133,8 +133,6 @@ class Synthesiser(nn.Module):
         """
         pose_rotmats = pose_to_rotmats(poses)
         pose_rotmats = vary_poses(pose_rotmats, variation.pose)
-        if variation.details is not None:
-            betas = torch.cat([betas, variation.details], dim=1)
         body = self.body_model(betas, pose_rotmats, offsets)
         cam_t = self._place_camera(len(poses), variation)
         rendered_cam = body.vertices + cam_t[:, None]  # (B, V, 3)

@@ -73,7 +73,6 @@ class Variation(NamedTuple):
     """
 
     pose: PoseVariation = PoseVariation()
-    details: Tensor | None = None  # (B, K) betas after the first ten
     camera_shift: Tensor | None = None  # (B, 3) metres, added to the mean camera translation
     near_camera: NearCamera | None = None
     truncation: Tensor | None = None  # (B, 4) shares cut off, see `draw_truncation`
@@ -99,7 +98,6 @@ def draw_variation(
     batch: int,
     vertices: int,
     generator: Generator,
-    details: int = 0,
 ) -> Variation:
     """Draws all that a batch varies by, but for its shapes, see `draw_betas`.
 
@@ -108,7 +106,6 @@ def draw_variation(
         batch: B.
         vertices: V, of the body model.
         generator: random numbers, on the device of the batch.
-        details: K, directions of shape that the synthesiser knows beyond the betas.
     """
     pose = draw_pose_variation(options, batch, generator)
     camera_shift = draw_camera_shift(options, batch, generator)
@@ -123,12 +120,8 @@ def draw_variation(
     crop = draw_crop_variation(options, batch, generator)
     if published:
         corruption = draw_corruption(options, published, generator)
-    shape_details = None
-    if options.shape_details > 0:
-        shape_details = options.shape_details * normal((batch, details), generator)
     return Variation(
         pose=pose,
-        details=shape_details,
         camera_shift=camera_shift,
         near_camera=near,
         truncation=truncation if options.truncate > 0 else None,
@@ -146,7 +139,11 @@ def count_errors(options: AugmentationOptions, batch: int) -> tuple[int, int]:
 
 
 def draw_betas(
-    options: AugmentationOptions, mean_betas: Tensor, batch: int, generator: Generator
+    options: AugmentationOptions,
+    mean_betas: Tensor,
+    batch: int,
+    generator: Generator,
+    details: int = 0,
 ) -> Tensor:
     """Random shapes around the mean shape.
 
@@ -155,9 +152,10 @@ def draw_betas(
         mean_betas: (10,).
         batch: B.
         generator: on the device of mean_betas.
+        details: K, directions of shape that the body has beyond the ten betas.
 
     Returns:
-        (B, 10) betas.
+        (B, 10) betas; (B, 10 + K) where the options ask for shape details.
     """
     size = (batch, len(mean_betas))
     if options.betas_distribution == "normal":
@@ -169,7 +167,10 @@ def draw_betas(
         wide = happens((batch, 1), options.betas_wide, generator)
         more = torch.rand((batch, 1), generator=generator, device=generator.device)
         away = away * (1 + wide * more)
-    return mean_betas + away
+    if options.shape_details == 0:
+        return mean_betas + away
+    more = options.shape_details * normal((batch, details), generator)
+    return torch.cat([mean_betas + away, more], dim=1)
 
 
 def draw_pose_variation(

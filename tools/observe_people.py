@@ -37,6 +37,7 @@ from utils.cameras import points_to_crops
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 from utils.files import LOCK, check_writable, lock_folder, write_npz
+from utils.options import Share
 from utils.paths import DATA, OPEN_POSES_TRAIN
 from utils.readers import read_npz
 from utils.rotations import rotmat_to_axis_angle
@@ -57,6 +58,8 @@ class Options:
     poses: Path = OPEN_POSES_TRAIN  # to draw from
     betas_wide: float = 0.0  # share of people whose betas spread up to twice as far
     shape_details: float = 0.0  # standard deviation of the betas after the first ten
+    made_shapes: Path | None = None  # npz of shapes, such as data/open_shapes.npz
+    made_share: Share = 0.6  # of the people, who have one of those shapes, if there are any
     workers: int = 1  # processes
     picture: PictureOptions = COARSE_PICTURES
     part_size: int = 25  # people in a part; a run that is stopped loses one part
@@ -69,6 +72,8 @@ class Options:
             self.seed,
             betas_wide=self.betas_wide,
             shape_details=self.shape_details,
+            made_shapes=self.made_shapes,
+            made_share=self.made_share,
             poses=self.poses,
             picture=self.picture,
         )

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data.made_shapes import read_made_people
 from data.pose_dataset import load_poses
 from losses.multi_task import MultiTaskLoss
 from losses.options import LossOptions
@@ -25,6 +26,7 @@ from models.networks import (
 )
 from models.options import NetworkOptions
 from synthesis.detector_errors import read_detector_errors
+from synthesis.made_shapes import MadeShapes
 from synthesis.observed_people import ObservedPairs, read_observed_people
 from synthesis.options import AugmentationOptions, CameraOptions, check_views
 from synthesis.synthesiser import Synthesiser
@@ -51,7 +53,7 @@ def build_regressor(model: ModelOptions, body_model: BodyModel, mean: MeanParame
         InputError: the checkpoint holds another network, or one that was trained for another body;
             or the body has fewer betas than are asked for.
     """
-    if model.feedback.betas > body_model.num_betas:
+    if model.regressor == "feedback" and model.feedback.betas > body_model.num_betas:
         raise InputError(
             f"--model.feedback.betas is {model.feedback.betas}, but this body has "
             f"{body_model.num_betas}; give that or fewer"
@@ -148,6 +150,23 @@ def load_observed(data: DataOptions, body_model: BodyModel) -> ObservedPairs | N
     return read_observed_people(
         data.observed_people, data.image_size, body_hash, data.observed_share
     )
+
+
+def load_made_shapes(data: DataOptions, body_model: BodyModel) -> MadeShapes | None:
+    """Shapes of made people, if the options name any.
+
+    Raises:
+        InputError: a file cannot be used, or nobody's shape is drawn.
+    """
+    if not data.made_shapes:
+        return None
+    if data.train_shapes == "file":
+        raise InputError(
+            "--data.made-shapes names shapes to draw from, but --data.train-shapes is file, by "
+            "which none are drawn; give one of the two"
+        )
+    people = read_made_people(data.made_shapes, body_model.identity["hash"])
+    return MadeShapes(torch.from_numpy(people.betas), data.made_share)
 
 
 def load_training(data: DataOptions) -> tuple[Tensor, Tensor | None]:

@@ -8,7 +8,7 @@ from tyro.conf import arg
 
 from models.options import NetworkOptions
 from utils.conventions import Precision, ProxyRule
-from utils.options import Count, NotNegative, OneOrMore, PartialShare, Positive, Range
+from utils.options import Count, NotNegative, OneOrMore, PartialShare, Positive, Range, Share
 from utils.paths import OPEN_POSES_TRAIN, OPEN_POSES_VAL
 
 # What a best epoch can be chosen by: the less, the better.
@@ -34,6 +34,8 @@ class DataOptions:
     val_poses: tuple[Path, ...] = (OPEN_POSES_VAL,)
     train_shapes: Literal["drawn", "file"] = "drawn"  # anew in every batch, or the npz's own
     val_shapes: Literal["drawn", "file"] = "drawn"  # drawn as in training (once), or the npz's own
+    made_shapes: tuple[Path, ...] = ()  # npz files of shapes, such as data/open_shapes.npz
+    made_share: Share = 0.6  # of the people drawn, who get one of those shapes, if there are any
     observed_people: tuple[Path, ...] = ()  # npz files of tools/observe_people.py to train on too
     observed_share: PartialShare = 0.4  # of each batch that is taken from them, if there are any
     # side of the network's input, pixels; a ResNet halves it five times

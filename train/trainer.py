@@ -16,6 +16,7 @@ from models.body_model import BodyModel
 from models.decoder import BodyParameters, decode_in_crops
 from models.networks import Network
 from renderers.rasteriser import render_silhouettes
+from synthesis.made_shapes import MadeShapes
 from synthesis.observed_people import ObservedPairs
 from synthesis.options import AugmentationOptions
 from synthesis.synthesiser import Synthesiser, SyntheticBatch
@@ -45,6 +46,7 @@ class Trainer:
         device: where everything runs.
         ranks: which of several processes this one is.
         observed: people as a detector saw them, to be mixed into the batches of training.
+        made_shapes: shapes of made people, to be mixed with those that are drawn.
 
     Raises:
         InputError: the processes cannot share a batch equally, or no metric chooses the best epoch.
@@ -59,11 +61,13 @@ class Trainer:
         device: torch.device,
         ranks: Ranks = ALONE,
         observed: ObservedPairs | None = None,
+        made_shapes: MadeShapes | None = None,
     ):
         layout = torch.channels_last if options.channels_last else torch.contiguous_format
         self.regressor = regressor.to(device=device, memory_format=layout)
         self.synthesiser = synthesiser.to(device)
         self.observed = None if observed is None else observed.to(device)
+        self.made_shapes = None if made_shapes is None else made_shapes.to(device)
         self.criterion = criterion.to(device)
         self.options = options
         self.device = device
@@ -162,13 +166,14 @@ class Trainer:
         count = 0 if self.observed is None else int(self.observed.share * len(poses))
         synthesiser, synthetic = self.synthesiser, len(poses) - count
         if betas is None:
-            betas = draw_betas(augmentation, synthesiser.mean_betas, synthetic, generator)
+            mean_betas, details = synthesiser.mean_betas, synthesiser.details
+            betas = draw_betas(augmentation, mean_betas, synthetic, generator, details)
+            if self.made_shapes is not None:
+                betas = self.made_shapes.mix(betas, generator)
         else:
             betas = betas[count:]
         vertices = synthesiser.body_model.identity["vertices"]
-        variation = draw_variation(
-            augmentation, synthetic, vertices, generator, synthesiser.details
-        )
+        variation = draw_variation(augmentation, synthetic, vertices, generator)
         batch = synthesiser(poses[count:], betas, variation)
         if count == 0:
             return batch

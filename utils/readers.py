@@ -246,12 +246,15 @@ def read_bytes(file: IO[bytes], size: int) -> bytearray:
     return content
 
 
-def read_rows(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def read_rows(
+    path: Path, shapes: dict[str, tuple[int, ...]], longer: Iterable[str] = ()
+) -> dict[str, np.ndarray]:
     """Reads arrays of finite numbers that have a row for each of the same N things.
 
     Args:
         path: of the npz file.
         shapes: of one row, by the array's name.
+        longer: names of arrays whose rows may be longer than their shape says.
 
     Returns:
         The arrays by name, (N, ...) each.
@@ -264,6 +267,8 @@ def read_rows(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.nd
     count = len(np.atleast_1d(next(iter(rows.values()))))
     for name, shape in shapes.items():
         found, expected = rows[name], (count, *shape)
+        if name in longer and found.ndim > 1:
+            expected = (*expected[:-1], max(expected[-1], found.shape[-1]))
         if found.shape != expected:
             raise InputError(f"{path}: {name} has shape {found.shape}; expected {expected}")
         if found.dtype.kind not in "bfiu" or not np.isfinite(found).all():

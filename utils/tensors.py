@@ -1,7 +1,9 @@
 """Helpers for tensors: constants, checked pairs, random numbers, precision."""
 
 import functools
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -53,6 +55,12 @@ def pair_of(pred: dict[str, Tensor], target: dict[str, Tensor], key: str) -> tup
 def match_betas(betas: Tensor, count: int) -> Tensor:
     """The first so many of betas (..., N), and 0 for those that are missing."""
     return F.pad(betas, (0, count - betas.shape[-1]))
+
+
+def join_betas(files: Sequence[np.ndarray]) -> np.ndarray:
+    """Betas (N, B) of several files one below the other, 0 where a file has fewer columns."""
+    count = max(betas.shape[1] for betas in files)
+    return np.concatenate([np.pad(each, ((0, 0), (0, count - each.shape[1]))) for each in files])
 
 
 def visibility_of(target: dict[str, Tensor], joints2d: Tensor) -> Tensor:

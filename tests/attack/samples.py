@@ -14,6 +14,7 @@ import scipy.sparse
 import torch
 
 from data.frames import read_mask
+from data.made_shapes import read_made_people
 from data.pose_dataset import load_poses
 from data.truth import read_truth
 from evaluate.open_benchmark import BenchmarkOptions, make_manifest, read_manifest, write_manifest
@@ -27,7 +28,12 @@ from metrics.measurements import Measurements
 from models.body_model import BodyModel
 from models.checkpoints import load_regressor, read_checkpoint
 from models.landmarks import _read_npy
-from models.shape_errors import ShapeErrors, read_shape_errors, write_shape_errors
+from models.shape_errors import (
+    ShapeErrors,
+    ShapePrior,
+    read_shape_errors,
+    write_shape_errors,
+)
 from models.smpl_files import read_smpl_file
 from predict.detectors.detectron_weights import WeightsFile, read_weights
 from predict.detectors.keypoint_files import read_coco_table, read_keypoints
@@ -79,13 +85,15 @@ def _numbers(folder: Path, body: BodyModel) -> list[Sample]:
     np.save(folder / "regressor.npy", np.ones((9, 10)))
     write_truth_file(folder)
     write_observed_people(folder / "observed.npz", 3, 16, body)
-    observe = partial(
-        read_observed_people, image_size=16, body_hash=body.identity["hash"], share=0.5
-    )
+    body_hash = body.identity["hash"]
+    observe = partial(read_observed_people, image_size=16, body_hash=body_hash, share=0.5)
+    made = {"betas": poses[:, :12], "genders": np.ones(4), "body_hash": body_hash}
+    np.savez(folder / "shapes.npz", **made)
     readers = {
         "poses.npz": load_poses, "packed.npz": load_poses, "SMPL.npz": read_smpl_file,
         "regressor.npy": _read_npy, "a_truth.npz": read_truth,
         "observed.npz": lambda path: observe([path]),
+        "shapes.npz": lambda path: read_made_people([path], body_hash),
     }  # fmt: skip
     return [Sample(name, (folder / name).read_bytes(), read) for name, read in readers.items()]
 
@@ -225,7 +233,8 @@ def _texts(folder: Path) -> list[Sample]:
     errors = {ErrorKey("mediapipe"): MeasurementErrors(ones, ones)}
     write_measurement_errors(folder / "a_measurement_errors.json", errors, "12")
     eye = np.eye(10)
-    shapes = ShapeErrors(eye, eye[0], eye, eye, eye[0], eye)
+    prior = ShapePrior(eye[:1], eye[None], np.ones(1))
+    shapes = ShapeErrors(eye, eye[0], eye, eye, prior)
     write_shape_errors(folder / "a_shape_errors.npz", {"detector": shapes}, "12")
     return [
         Sample("heights.csv", b"file,height_m\na.png,1.78\nb.png,1.65\n",

@@ -10,8 +10,15 @@ from data.pose_dataset import load_poses
 from evaluate import same_person, shape_errors
 from evaluate.measurement_errors import SizedPeople, describe_coverage, format_table
 from evaluate.open_benchmark import BenchmarkOptions, draw_shapes, photograph_person
-from evaluate.repeated_people import SOURCES, draw_true_betas, estimate_shapes
-from evaluate.same_person import COUNTS, combine_estimates, format_rows, stack_betas
+from evaluate.repeated_people import SOURCES, estimate_shapes
+from evaluate.same_person import (
+    COUNTS,
+    SamePersonOptions,
+    combine_estimates,
+    format_rows,
+    measure_same_person,
+    stack_betas,
+)
 from evaluate.shape_errors import ShapeErrorOptions, measure_shape_errors
 from metrics.measurement_errors import ErrorKey, MeasurementErrors
 from metrics.measurements import Measurements
@@ -26,7 +33,7 @@ from utils.paths import OPEN_POSES_VAL
 @pytest.mark.parametrize("source", SOURCES)
 def test_people_in_several_poses(body_model, source):
     predictor = Predictor(random_network("feedback", body_model).eval(), body_model, 64, 0)
-    betas = draw_true_betas(predictor.mean_betas, 2, 1.5, seed=3)
+    betas = torch.randn(2, 12, generator=torch.Generator().manual_seed(3))
     poses = torch.from_numpy(load_poses((OPEN_POSES_VAL,)).poses[:20])
     first, again = (estimate_shapes(predictor, betas, poses, 3, source, seed=5) for _ in range(2))
     assert first.shape == (2, 3, 12)
@@ -41,14 +48,14 @@ def test_the_people_of_the_open_benchmark(small_pictures):
 
 
 @pytest.fixture
-def checkpoint(tmp_path, monkeypatch):
+def checkpoint(tmp_path, monkeypatch, body_model):
     """A file whose network says half of the ten betas, and errs by 0.3 in each photo."""
 
-    def estimate(_, betas, __, photos, ___, seed):
+    def estimate(_, betas, __, photos, ___, seed, ____=None):
         noise = torch.randn(len(betas), photos, 10, generator=torch.Generator().manual_seed(seed))
-        return betas[:, None] / 2 + 0.3 * noise
+        return betas[:, None, :10] / 2 + 0.3 * noise
 
-    told = SimpleNamespace(mean_betas=torch.zeros(10))
+    told = SimpleNamespace(mean_betas=torch.zeros(10), body_model=body_model)
     for module in (shape_errors, same_person):
         monkeypatch.setattr(module, "estimate_shapes", estimate)
         monkeypatch.setattr(module, "load_predictor", lambda *_: told)
@@ -63,13 +70,44 @@ def test_errors_are_measured_and_used(checkpoint):
     assert np.diag(errors.gain) == pytest.approx(np.full(10, 0.5), abs=0.02)
     assert np.diag(errors.single) == pytest.approx(np.full(10, 0.09), rel=0.1)
     assert np.abs(errors.shared).max() < 0.01
-    assert np.diag(errors.prior) == pytest.approx(np.full(10, 2.25), rel=0.15)
-    betas = draw_true_betas(torch.zeros(10), 50, 1.5, seed=1)
+    assert errors.prior.weights.tolist() == [1, 0, 0]  # nobody is a man or a woman
+    np.testing.assert_array_equal(errors.prior.covariances[0], 2.25 * np.eye(10))
+    apart = errors.prior.means[1] - errors.prior.means[2]  # men's less women's
+    assert np.abs(apart).max() > 1
+    betas = 1.5 * torch.randn(50, 10, generator=torch.Generator().manual_seed(1))
     estimates = same_person.estimate_shapes(None, betas, None, max(COUNTS), "detector", 8)
     combined = combine_estimates(checkpoint, estimates, "detector")
     misses = [(stack_betas(combined[photos]) - betas).square().mean().item() for photos in COUNTS]
     assert misses == sorted(misses, reverse=True)
     assert misses[-1] < 0.1 < (estimates.mean(dim=1) - betas).square().mean()
+
+
+def test_the_prior_is_of_made_men_and_women(checkpoint, body_model):
+    """Of 14 betas the network estimates 10; who is between men and women counts as neither."""
+    generator = np.random.default_rng(0)
+    genders = np.repeat([0.0, 0.2, 0.5, 1.0], 500)
+    made = (4 * genders[:, None] + generator.standard_normal((2000, 14))).astype(np.float32)
+    path = checkpoint.with_name("shapes.npz")
+    np.savez(path, betas=made, genders=genders, body_hash=body_model.identity["hash"])
+    options = ShapeErrorOptions(checkpoint, people=3000, made_shapes=(path,))
+    measure_shape_errors(options)
+    errors = read_shape_errors(checkpoint, hash_file(checkpoint), "perfect")
+    assert np.diag(errors.gain) == pytest.approx(np.full(10, 0.5), abs=0.02)
+    np.testing.assert_allclose(errors.prior.means, [[0] * 10, [0.4] * 10, [4] * 10], atol=0.15)
+    spreads = [[2.25] * 10, [1.16] * 10, [1] * 10]  # 0.16 for men of 0 and of 0.2
+    found = errors.prior.covariances.diagonal(axis1=1, axis2=2)
+    np.testing.assert_allclose(found, spreads, rtol=0.2)
+    np.testing.assert_allclose(errors.prior.weights, [1 / 3] * 3)
+
+
+def test_strangers_are_told_by_their_gender_too(checkpoint, tmp_path, capsys):
+    measure_shape_errors(ShapeErrorOptions(checkpoint, people=2000))
+    options = SamePersonOptions(checkpoint, "strangers", count=4, curve=tmp_path / "curve.png")
+    measure_same_person(options)
+    printed = capsys.readouterr().out
+    for label in ("plain mean", "combined", "gender known"):
+        assert printed.count(f"| detector, {label} |") == len(COUNTS)
+    assert (tmp_path / "curve.png").stat().st_size > 0
 
 
 def test_too_few_people(checkpoint):

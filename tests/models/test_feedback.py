@@ -12,12 +12,12 @@ from models.feedback import (
     FeedbackRegressor,
     ObservedNumbers,
     choose_spread_vertices,
-    compute_template_normals,
 )
 from tests.networks import NETWORKS, random_network
 from tests.observations import random_observation
 from utils.cameras import project_weak_perspective
 from utils.joints import COCO17_IN_90
+from utils.normals import vertex_normals
 from utils.rotations import rot6d_to_rotmat
 from utils.tensors import match_betas, pick
 
@@ -252,16 +252,20 @@ def test_the_rim_is_where_normals_are_perpendicular_to_the_view(body_model):
     upright = torch.eye(3).repeat(1, 24, 1, 1)
     upright[0, 0] = torch.diag(torch.tensor([1.0, -1, -1]))
     rim = regressor._rim(regressor.body(torch.zeros(1, 10), upright))[0]
-    normals = compute_template_normals(body_model)[regressor.vertex_ids]
+    normals = vertex_normals(_template(body_model), body_model.faces)[regressor.vertex_ids]
     torch.testing.assert_close(rim, torch.exp(-((normals[:, 2] / 0.3) ** 2)), atol=1e-4, rtol=0)
 
 
 def test_normals_point_outwards_and_have_length_one(body_model):
-    normals = compute_template_normals(body_model)
+    template = _template(body_model)
+    normals = vertex_normals(template, body_model.faces)
     torch.testing.assert_close(normals.norm(dim=1), torch.ones(len(normals)), atol=1e-4, rtol=0)
-    template = body_model.skinning.template.unflatten(0, (3, -1)).T
     assert normals[template[:, 1].argmin(), 1] < -0.5  # below the feet
     assert normals[template[:, 1].argmax(), 1] > 0.5  # above the head
+
+
+def _template(body_model) -> torch.Tensor:
+    return body_model.skinning.template.unflatten(0, (3, -1)).T
 
 
 def test_vertices_are_spread_evenly_and_always_the_same(body_model):
@@ -269,7 +273,7 @@ def test_vertices_are_spread_evenly_and_always_the_same(body_model):
     assert torch.equal(chosen, choose_spread_vertices(body_model, 60))
     assert len(chosen.unique()) == 60
     assert torch.equal(choose_spread_vertices(body_model, 20), chosen[:20])
-    template = body_model.skinning.template.unflatten(0, (3, -1)).T
+    template = _template(body_model)
     assert chosen[0] == template[:, 1].argmin()
     # No vertex is further from the chosen ones than these are from one another.
     apart = torch.cdist(template[chosen], template[chosen]).fill_diagonal_(math.inf).min()

@@ -8,10 +8,13 @@ from models.body_model import BodyModel
 from models.shape_errors import (
     CombinedShape,
     ShapeErrors,
+    ShapePrior,
+    combine_frames,
     combine_shapes,
     describe_estimate,
     find_odd,
     fit_shape_errors,
+    gaussian_of_body,
     know_gender,
     know_height,
     read_shape_errors,
@@ -25,9 +28,8 @@ DIMS = 10
 
 def _errors(gain=0.5, shared=0.1, single=0.3, prior=2.25) -> ShapeErrors:
     eye = np.eye(DIMS)
-    return ShapeErrors(
-        gain * eye, np.full(DIMS, 0.2), shared * eye, single * eye, np.full(DIMS, 0.4), prior * eye
-    )
+    of_people = ShapePrior(np.full((1, DIMS), 0.4), prior * eye[None], np.ones(1))
+    return ShapeErrors(gain * eye, np.full(DIMS, 0.2), shared * eye, single * eye, of_people)
 
 
 def _draw(errors: ShapeErrors, people: int, photos: int, seed: int = 0):
@@ -36,7 +38,7 @@ def _draw(errors: ShapeErrors, people: int, photos: int, seed: int = 0):
     def normal(covariance, *shape):
         return generator.multivariate_normal(np.zeros(DIMS), covariance, shape)
 
-    betas = errors.prior_mean + normal(errors.prior, people)
+    betas = errors.prior.means[0] + normal(errors.prior.covariances[0], people)
     means = betas @ errors.gain.T + errors.offset + normal(errors.shared, people)
     return betas, means[:, None] + normal(errors.single, people, photos)
 
@@ -77,37 +79,85 @@ def test_a_known_height_by_hand():
     assert measure_heights(found.betas[None]) == pytest.approx([1.8])
 
 
-def test_a_known_gender_is_a_prior(body_model):
+def _of_two_kinds() -> ShapeErrors:
+    """A quarter of the people are men, with betas of 3 on average; the others' are 0.4."""
+    errors = _errors()
+    means = np.stack([errors.prior.means[0], np.full(DIMS, 3.0)])
+    covariances = np.stack([0.2 * np.eye(DIMS), 0.3 * np.eye(DIMS)])
+    return errors._replace(prior=ShapePrior(means, covariances, np.array([0.75, 0.25])))
+
+
+def test_kinds_of_people_share_the_posterior():
+    """As likely as the estimate makes them, by Bayes' rule and a thousand people of each kind."""
+    errors = _of_two_kinds()
+    generator = np.random.default_rng(0)
+    kinds = generator.choice(2, 20_000, p=errors.prior.weights)
+    stds = np.sqrt([0.2, 0.3])[kinds, None]
+    betas = errors.prior.means[kinds] + stds * generator.standard_normal((len(kinds), DIMS))
+    estimates = 0.5 * betas + 0.2 + np.sqrt(0.4) * generator.standard_normal(betas.shape)
+    found = [combine_shapes(each[None], errors) for each in estimates[:1000]]
+    misses = np.stack([each.betas for each in found]) - betas[:1000]
+    spread = np.mean([each.covariance.diagonal() for each in found], axis=0)
+    assert np.square(misses).mean(axis=0) == pytest.approx(spread, rel=0.15)
+    # The best linear estimate knows no kinds.
+    inputs = np.concatenate([estimates, np.ones((len(estimates), 1))], axis=1)
+    linear = inputs @ np.linalg.lstsq(inputs, betas, rcond=None)[0]
+    assert np.square(misses).mean() < 0.95 * np.square(linear - betas).mean()
+    # An estimate between the kinds is of both, one far on a side is of one.
+    alone = [errors._replace(prior=ShapePrior(*(each[k : k + 1] for each in errors.prior[:2]),
+                                              np.ones(1))) for k in (0, 1)]  # fmt: skip
+    man = np.full((1, DIMS), 0.5 * 3 + 0.2)
+    together, as_man = combine_shapes(man, errors), combine_shapes(man, alone[1])
+    assert together.betas == pytest.approx(as_man.betas, abs=0.02)
+
+
+def test_a_clip_is_worth_two_photos():
+    estimate = np.linspace(-1, 1, DIMS)
+    clip, two = (
+        combine_frames(estimate, _errors()),
+        combine_shapes(np.stack(2 * [estimate]), _errors()),
+    )
+    assert clip.betas == pytest.approx(two.betas)
+    np.testing.assert_allclose(clip.covariance, two.covariance)
+
+
+def test_a_known_gender_is_a_prior():
+    errors = _of_two_kinds()
+    man = know_gender(errors, "male")
+    estimate = np.full((1, DIMS), 0.4)  # of no man
+    assert combine_shapes(estimate, errors).betas.max() < 1
+    assert combine_shapes(estimate, man).betas.min() > 1.5
+    far = combine_shapes(np.full((1, DIMS), -100.0), man)
+    assert np.isfinite(far.betas).all()
+    # Nothing seen: an estimate whose error is huge leaves the prior.
+    blind = man._replace(single=1e9 * np.eye(DIMS))
+    assert combine_shapes(estimate, blind).betas == pytest.approx(np.full(DIMS, 3.0), abs=1e-3)
+    with pytest.raises(InputError, match="what female people look like"):
+        know_gender(errors, "female")
+
+
+def test_people_of_a_body_are_gaussian_in_neutral_betas(body_model):
     """The mean woman is told by neutral betas to a few mm, and is not the mean man."""
-    women, men = (
-        know_gender(_errors(), body_model, BodyModel.load("open", gender))
+    (women, _), (men, _) = (
+        gaussian_of_body(body_model, BodyModel.load("open", gender), DIMS)
         for gender in ("female", "male")
     )
     body = BodyModel.load("open", "female")
-    told = body_model.tpose(torch.from_numpy(women.prior_mean).float()[None])
+    told = body_model.tpose(torch.from_numpy(women).float()[None])
     missed = (told - body.tpose(torch.zeros(1, DIMS))).norm(dim=2).mean().item()
-    other = body_model.tpose(torch.from_numpy(men.prior_mean).float()[None])
+    other = body_model.tpose(torch.from_numpy(men).float()[None])
     apart = (told - other).norm(dim=2).mean().item()
     assert missed < 0.006  # metres
     assert apart > 5 * missed
-    same = know_gender(_errors(), body_model, body_model)
-    assert same.prior_mean == pytest.approx(np.zeros(DIMS), abs=1e-9)
-    assert same.prior == pytest.approx(2.25 * np.eye(DIMS), abs=1e-6)
-    # Nothing seen: an estimate whose error is huge leaves the prior.
-    blind = women._replace(single=1e9 * np.eye(DIMS))
-    assert combine_shapes(np.ones((1, DIMS)), blind).betas == pytest.approx(
-        women.prior_mean, abs=1e-3
-    )
+    mean, covariance = gaussian_of_body(body_model, body_model, DIMS)
+    assert mean == pytest.approx(np.zeros(DIMS), abs=1e-9)
+    assert covariance == pytest.approx(2.25 * np.eye(DIMS), abs=1e-6)
 
 
 def test_details_of_the_shape_spread_alike_for_either_gender(body_model):
-    dims = 13
-    eye = np.eye(dims)
-    errors = ShapeErrors(eye, np.zeros(dims), eye, eye, np.zeros(dims), 2.25 * eye)
-    known = know_gender(errors, body_model, BodyModel.load("open", "male"))
-    spread = np.sqrt(np.diag(known.prior))[10:]
+    _, covariance = gaussian_of_body(body_model, BodyModel.load("open", "male"), 13)
+    spread = np.sqrt(np.diag(covariance))[10:]
     assert spread == pytest.approx(np.full(3, 1.5), abs=0.6)  # and what men's ten betas add
-    assert combine_shapes(np.zeros((2, dims)), known).betas.shape == (dims,)
 
 
 def test_the_prior_counts_once():
@@ -124,10 +174,10 @@ def test_errors_are_found_again():
     generator = np.random.default_rng(1)
     true = _errors()._replace(gain=generator.normal(0, 0.3, (DIMS, DIMS)) + np.eye(DIMS))
     betas, estimates = _draw(true, people=5000, photos=3)
-    found = fit_shape_errors(estimates, betas)
+    found = fit_shape_errors(estimates, betas, true.prior)
     for name, tolerance in (("gain", 0.04), ("offset", 0.04), ("shared", 0.03), ("single", 0.03)):
         assert getattr(found, name) == pytest.approx(getattr(true, name), abs=tolerance), name
-    assert found.prior == pytest.approx(true.prior, abs=0.2)
+    assert found.prior is true.prior
 
 
 def test_more_photos_are_better_and_the_covariance_is_honest():
@@ -159,10 +209,11 @@ def test_files(tmp_path):
     checkpoint = tmp_path / "a.tar"
     with pytest.raises(InputError, match=r"a_shape_errors.npz is missing.*evaluate.shape_errors"):
         read_shape_errors(checkpoint, "1234", "detector")
-    write_shape_errors(shape_errors_path(checkpoint), {"detector": _errors()}, "1234")
+    written = _of_two_kinds()
+    write_shape_errors(shape_errors_path(checkpoint), {"detector": written}, "1234")
     found = read_shape_errors(checkpoint, "1234", "detector")
-    for name, values in _errors()._asdict().items():
-        np.testing.assert_array_equal(getattr(found, name), values)
+    for one, two in zip((*found[:-1], *found.prior), (*written[:-1], *written.prior), strict=True):
+        np.testing.assert_array_equal(one, two)
     with pytest.raises(InputError, match=r"another version of a\.tar"):
         read_shape_errors(checkpoint, "5678", "detector")
     with pytest.raises(InputError, match="perfect_gain"):
@@ -170,4 +221,8 @@ def test_files(tmp_path):
     damaged = _errors()._replace(offset=np.full(DIMS, np.nan))
     write_shape_errors(shape_errors_path(checkpoint), {"detector": damaged}, "1234")
     with pytest.raises(InputError, match="detector_offset"):
+        read_shape_errors(checkpoint, "1234", "detector")
+    damaged = written._replace(prior=written.prior._replace(weights=np.ones(3)))
+    write_shape_errors(shape_errors_path(checkpoint), {"detector": damaged}, "1234")
+    with pytest.raises(InputError, match=r"prior_means is no finite array \(3, 10\)"):
         read_shape_errors(checkpoint, "1234", "detector")

@@ -1,13 +1,21 @@
 """A clip from its file to its results: motions, the overlay, and runs that were stopped."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import run_predict
 from models.body_model import BodyModel
+from models.shape_errors import (
+    ShapeErrors,
+    ShapePrior,
+    shape_errors_path,
+    write_shape_errors,
+)
 from predict import clip as clips
 from predict import clip_estimates
 from predict.detectors import registry
@@ -19,6 +27,7 @@ from scenes.clips import make_scene
 from tests.clips import FPS, add_tone, read_sound, write_frames
 from tests.networks import write_checkpoint
 from utils.errors import InputError
+from utils.files import hash_file
 from utils.images import write_image
 
 COUNT = 24
@@ -128,6 +137,30 @@ def test_the_main_person_alone(tmp_path, checkpoint, capsys):
     assert "1 others were followed" in capsys.readouterr().out
     assert predict(_options(tmp_path, checkpoint, people="main", skip_done=True)) == 0
     assert "is left out" in capsys.readouterr().out
+
+
+def test_what_is_known_of_people_shapes_them(tmp_path, checkpoint):
+    """Women's betas are 1 in the prior, and estimates tell little; a height is met."""
+    write_frames(tmp_path / "walk.mp4", _frames())
+    known = Path(shutil.copy(checkpoint, tmp_path))
+    plain = _options(tmp_path, known, people="main", output=tmp_path / "plain")
+    predict(plain)
+    for asked in ({"gender": "female"}, {"height": "1.9"}):
+        with pytest.raises(InputError, match=r"untrained_shape_errors.npz is missing"):
+            predict(replace(plain, output=tmp_path / "out", **asked))
+    eye, kinds = np.eye(12), np.arange(3.0)[:, None] / 2
+    prior = ShapePrior(np.tile(kinds, (1, 12)), np.tile(0.01 * eye, (3, 1, 1)), np.ones(3) / 3)
+    errors = ShapeErrors(eye, np.zeros(12), eye, eye, prior)
+    write_shape_errors(shape_errors_path(known), {"detector": errors}, hash_file(known))
+    predict(replace(plain, gender="female", height="1.9"))
+    predict(replace(plain, gender="female", output=tmp_path / "woman"))
+    both = _read(tmp_path / "plain" / "walk.npz")
+    assert np.ptp(both["vertices_tpose"][:, 1]) == pytest.approx(1.9, abs=2e-3)
+    assert (both["gender_given"], both["height_given_m"]) == ("female", np.float32(1.9))
+    woman = _read(tmp_path / "woman" / "walk.npz")
+    np.testing.assert_allclose(woman["betas"], 1, atol=0.1)
+    assert "height_given_m" not in woman
+    assert np.ptp(woman["vertices_tpose"][:, 1]) != pytest.approx(1.9, abs=0.02)
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path, checkpoint, monkeypatch):

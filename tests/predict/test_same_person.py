@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.checkpoints import Predictor
-from models.shape_errors import ShapeErrors, combine_shapes
+from models.shape_errors import ShapeErrors, ShapePrior, combine_shapes
 from predict.detectors.interface import Detection
 from predict.known_people import ShapeEstimator
 from predict.people import BodyPredictor, Person, Photo
@@ -73,7 +73,8 @@ def _photo(number: int, person: str, tmp_path) -> Photo:
 def _sharer(body_predictor, **known) -> ShapeSharer:
     dims = 12  # betas of the network
     eye = np.eye(dims)
-    errors = ShapeErrors(eye, np.zeros(dims), 0.1 * eye, 0.1 * eye, np.zeros(dims), 2.25 * eye)
+    prior = ShapePrior(np.zeros((1, dims)), 2.25 * eye[None], np.ones(1))
+    errors = ShapeErrors(eye, np.zeros(dims), 0.1 * eye, 0.1 * eye, prior)
     return ShapeSharer(ShapeEstimator(body_predictor, errors, **known), keep_image=False)
 
 

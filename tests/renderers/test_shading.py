@@ -10,7 +10,6 @@ from renderers.shading import (
     pixel_rays,
     render_mesh,
     shade,
-    vertex_normals,
 )
 
 EVEN = Lighting(key_strength=0, fill_strength=0, sky=1, ground=1, gloss=0)  # no shading at all
@@ -20,16 +19,6 @@ def _wall(depth: float) -> tuple[torch.Tensor, torch.Tensor]:
     """A square of 2 x 2 m that faces the camera."""
     corners = [[-1.0, -1, depth], [1, -1, depth], [1, 1, depth], [-1, 1, depth]]
     return torch.tensor(corners), torch.tensor([[0, 1, 2], [0, 2, 3]])
-
-
-def test_vertex_normals_are_weighted_by_area():
-    # Two triangles share the edge on the x axis: area 0.5 with normal z, area 1 with normal -y.
-    vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 2]])
-    normals = vertex_normals(vertices, torch.tensor([[0, 1, 2], [0, 1, 3]]))
-    torch.testing.assert_close(normals[0], torch.tensor([0.0, -2, 1]) / 5**0.5)
-    torch.testing.assert_close(normals[2], torch.tensor([0.0, 0, 1]))
-    lonely = vertex_normals(torch.zeros(1, 3), torch.zeros(0, 3, dtype=torch.long))
-    assert lonely.tolist() == [[0, 0, 0]]
 
 
 def test_barycentric_weights_are_those_of_the_point_that_is_hit():

@@ -66,6 +66,22 @@ def test_shapes_spread_as_they_are_asked_to():
     assert details.std(axis=0) == pytest.approx(np.full(details.shape[1], 2.0), rel=0.15)
 
 
+def test_a_share_of_the_shapes_are_made_ones(tmp_path):
+    body = neutral_body()
+    made = np.arange(6, dtype=np.float32)[:, None] + np.linspace(20, 21, 12, dtype=np.float32)
+    arrays = {"betas": made, "genders": np.zeros(6), "body_hash": body.identity["hash"]}
+    np.savez(tmp_path / "made.npz", **arrays)
+    spread = ShapeSpread(made_shapes=tmp_path / "made.npz", made_share=0.3)
+    betas = np.stack([draw_betas(spread, np.random.default_rng(each)) for each in range(400)])
+    assert betas.shape == (400, body.num_betas)
+    is_made = betas[:, 0] >= 20
+    assert is_made.mean() == pytest.approx(0.3, abs=0.06)
+    np.testing.assert_array_equal(np.unique(betas[is_made][:, :12], axis=0), made)
+    assert not betas[is_made][:, 12:].any()
+    assert not betas[~is_made][:, 10:].any()
+    assert betas[~is_made][:, :10].std(axis=0) == pytest.approx(np.full(10, 1.5), rel=0.2)
+
+
 def test_people_are_whole_in_the_picture_and_fill_it(scenes):
     for scene in scenes:
         seen = _labels(scene) > 0

@@ -177,7 +177,7 @@ def test_details_of_the_shape_are_the_betas_after_the_first_ten():
     detailed = Synthesiser(body_model, torch.zeros(10), 64, CameraOptions())
     assert detailed.details == 2
     poses, betas = _poses(2), torch.ones(2, 10)
-    batch = detailed(poses, betas, Variation(details=torch.tensor([[0.0, 0.0], [2.0, -3.0]])))
+    batch = detailed(poses, torch.cat([betas, torch.tensor([[0.0, 0.0], [2.0, -3.0]])], dim=1))
     plain = detailed(poses, betas)
     shift = (batch.target["vertices_tpose"] - plain.target["vertices_tpose"])[..., 0].abs()
     torch.testing.assert_close(shift[0], torch.zeros_like(shift[0]))

@@ -221,6 +221,20 @@ def test_wide_people_have_up_to_twice_the_betas_of_others():
     assert stretched.float().mean() == pytest.approx(0.5, abs=0.08)
 
 
+def test_details_of_the_shape_are_drawn_after_the_betas():
+    def draw(**options):
+        generator = torch.Generator().manual_seed(5)
+        options = AugmentationOptions(**options)
+        return draw_betas(options, torch.ones(10), _MANY, generator, details=3)
+
+    plain, detailed = draw(), draw(shape_details=2.2)
+    assert plain.shape == (_MANY, 10)
+    assert torch.equal(detailed[:, :10], plain)
+    details = detailed[:, 10:]
+    torch.testing.assert_close(details.mean(0), torch.zeros(3), atol=0.05, rtol=0)
+    torch.testing.assert_close(details.std(0), torch.full((3,), 2.2), atol=0.05, rtol=0)
+
+
 def test_errors_are_shared_out_in_order():
     """Of 10 people the first 4 have measured errors, 3 more the published ones, the last none."""
     assert count_errors(AugmentationOptions(), 10) == (0, 10)
@@ -251,11 +265,10 @@ def test_the_plain_variation_is_of_nobody():
 def test_the_seed_decides_all(generator):
     options = AugmentationOptions(
         turn=90, joint_angle_std=5, exchange_limbs=0.3, near=0.5, truncate=0.5, corrupt=0.8,
-        detector="mediapipe", shape_details=1.5,
+        detector="mediapipe",
     )  # fmt: skip
     first, same, other = (
-        draw_variation(options, 10, 5, torch.Generator().manual_seed(seed), details=4)
-        for seed in (1, 1, 2)
+        draw_variation(options, 10, 5, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
     for one, two, three in zip(*map(_tensors, (first, same, other)), strict=True):
         assert torch.equal(one, two)

@@ -14,6 +14,7 @@ from losses.options import LossOptions
 from models.body_model import read_mean_parameters
 from models.checkpoints import load_predictor
 from models.decoder import decode_in_crops
+from synthesis.made_shapes import MadeShapes
 from synthesis.observed_people import ObservedPairs
 from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser
@@ -157,6 +158,19 @@ def test_a_share_of_a_batch_is_observed(body_model):
         _, batch = batch_of(share)
         assert batch.target.keys() == expected.target.keys()
         assert torch.equal(batch.observation.proxy(), expected.observation.proxy())
+
+
+def test_a_share_of_the_shapes_drawn_are_made_ones(body_model):
+    trainer, made = _trainer(body_model), 5 + torch.rand(3, 12)
+    trainer.made_shapes = MadeShapes(made, 0.5)
+    batch = trainer.make_batch(_poses(40), AugmentationOptions(), torch.Generator().manual_seed(5))
+    betas = batch.target["betas"]
+    is_made = (betas[:, None, :12] == made).all(dim=2).any(dim=1)
+    assert 10 <= is_made.sum() <= 30
+    assert not betas[:, 12:].any()
+    assert not betas[~is_made, 10:].any()
+    expected = body_model.tpose(betas)
+    torch.testing.assert_close(batch.target["vertices_tpose"], expected)
 
 
 def test_validation_looks_at_no_observed_people(body_model):

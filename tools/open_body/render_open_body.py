@@ -1,4 +1,4 @@
-"""Draw the pictures of additional/open_body/README.md: the betas, random draws, and poses.
+"""Draw the pictures of the open body: its betas, random draws, poses, and made people.
 
 PYOPENGL_PLATFORM=egl python -m tools.open_body.render_open_body
 """
@@ -9,14 +9,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 import tyro
 
+from data.made_shapes import read_made_people
+from metrics.anatomy import Anatomy
+from metrics.measurements import measure
+from models.body_model import BodyModel
 from tools.open_body.measure_open_body import OpenBody
 from tools.open_body.poses import NAMED, named_pose
 from tools.open_body.shapes import DENSITY, stature
 from tools.pose_tools import to_rotmats
 from utils.files import write_whole
-from utils.paths import OPEN_BODY
+from utils.paths import OPEN_BODY, OPEN_SHAPES
 
 SKIN = (0.75, 0.70, 0.68, 1.0)
 LIGHTS = (((-0.5, 0.6, 1.0), 3.0), ((0.9, 0.3, 0.6), 1.5))  # direction towards it, intensity
@@ -118,17 +123,30 @@ def pose_cells(body: OpenBody, paint: Painter, options: Pictures) -> list[np.nda
     return cells
 
 
+def made_cells(paint: Painter, options: Pictures) -> list[np.ndarray]:
+    """The first of the made people of data/open_shapes.npz."""
+    body = BodyModel.load("open", "neutral")
+    people = read_made_people([OPEN_SHAPES], body.identity["hash"])
+    anatomy = Anatomy.of(body)
+    cells = []
+    for vertices in body.tpose(torch.from_numpy(people.betas[: options.draws])).double().numpy():
+        height, weight = measure(vertices, anatomy)[:2]
+        cells.append(paint(vertices, f"{height:.2f} m, BMI {weight / height**2:.0f}"))
+    return cells
+
+
 def main(options: Pictures) -> None:
-    """Write shapes.png and poses.png."""
+    """Write shapes.png and poses.png, and open_shapes.png beside its people."""
     body = OpenBody(options.folder / "OPEN_NEUTRAL.npz")
     paint = Painter(body.faces, options.cell)
     pictures = {
-        "shapes.png": sheet(shape_cells(body, paint, options), 10),
-        "poses.png": sheet(pose_cells(body, paint, options), len(NAMED)),
+        options.folder / "shapes.png": sheet(shape_cells(body, paint, options), 10),
+        options.folder / "poses.png": sheet(pose_cells(body, paint, options), len(NAMED)),
+        OPEN_SHAPES.with_suffix(".png"): sheet(made_cells(paint, options), 10),
     }
-    for name, picture in pictures.items():
+    for path, picture in pictures.items():
         _, encoded = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-        write_whole(options.folder / name, encoded.tobytes())
+        write_whole(path, encoded.tobytes())
 
 
 if __name__ == "__main__":

@@ -121,9 +121,22 @@ def draw_people(
     Returns:
         blendshape coefficients (N, K); height (m), bmi and fat of everyone, (N,) each.
     """
-    phenotypes, changes, wanted = _draw(population, np.random.default_rng(population.seed))
+    drawn = _draw(population, np.random.default_rng(population.seed))
+    return solve_in_batches(source, half, population, *drawn, batch)
+
+
+def solve_in_batches(
+    source: Source,
+    half: Half,
+    population: Population,
+    phenotypes: dict,
+    changes: np.ndarray,
+    wanted: dict,
+    batch: int = 250,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """`solve_people` for as many as there are, a batch at a time."""
     results, facts = [], []
-    for start in range(0, population.size, batch):
+    for start in range(0, len(changes), batch):
         part = slice(start, start + batch)
         people = {name: values[part] for name, values in phenotypes.items()}
         goal = {name: values[part] for name, values in wanted.items()}
