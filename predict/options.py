@@ -36,8 +36,8 @@ class PredictOptions:
     masks: Path | None = None  # with --silh_from files: folder of png masks
     keypoints: Path | None = None  # with --silh_from files: folder, or one COCO json of all photos
     detector_weights: Path = CHECKPOINTS  # folder with the weights of those that need some
-    # metres, of the person in the photos, or a CSV file with the columns file,height_m: bodies are
-    # scaled to it
+    # metres, of the person in the photos or the clip, or a CSV file with the columns file,height_m:
+    # bodies are scaled to it
     height: str | None = None
     same_person: bool = False  # one shape for all photos of the folder, and for each subfolder's
     people: Literal["main", "all"] = "main"  # in each photo: the most prominent, or everybody
