@@ -57,7 +57,7 @@ def predict(options: PredictOptions) -> int:
 
     from predict.folder import Background
     from predict.results import Report, make_output_folder
-    from predict.setup import choose_photos, find_heights, list_photos, load_folder_predictor
+    from predict.setup import choose_photos, find_known, list_photos, load_folder_predictor
     from predict.tables import ResultTables
     from predict.video import is_clip
     from utils.devices import name_device
@@ -68,14 +68,12 @@ def predict(options: PredictOptions) -> int:
         return predict_clip(options)
     ranks = Ranks.from_environment()
     people = list_photos(options)
-    heights = find_heights(options, people)
+    known = find_known(options, people)
     make_output_folder(options.output, options.input)
     tables = ResultTables(options.output, ranks.rank)
     photos, left_out = choose_photos(options, ranks.share_of(people))
     device = name_device(options.device, options.gpu)
-    folder_predictor = load_folder_predictor(
-        options, ranks.device_name(device, shared=True), heights
-    )
+    folder_predictor = load_folder_predictor(options, ranks.device_name(device, shared=True), known)
     numbered = options.people == "all"
     tables.start(folder_predictor.writer.source, photos, left_out, numbered)
     report = Report(numbered)
@@ -157,6 +155,7 @@ def check_clip_options(options: PredictOptions) -> None:
         "pictures": options.pictures,
         "page": options.page,
         "same-person": options.same_person,
+        "genders": options.genders,
         "silh_from files": options.silh_from == "files",
     }
     for name in (name for name, value in given.items() if value):
@@ -176,6 +175,8 @@ def check_options(options: PredictOptions) -> None:
             raise InputError(f"--{name} is {value}; expected a number from {least:g} on")
     if options.height is not None and options.people == "all":
         raise InputError("--height is of one person a photo; leave out --people all")
+    if options.genders is not None and options.people == "all":
+        raise InputError("--genders is of one person a photo; leave out --people all")
     if options.same_person and options.people == "all":
         raise InputError("--same-person is of one person a photo; leave out --people all")
 

@@ -11,7 +11,7 @@ from predict.people import Person, Photo
 from utils.errors import InputError
 from utils.readers import open_file, reading
 
-COLUMNS = ("file", "height_m")
+NAME_COLUMN, COLUMN = "file", "height_m"
 RANGE = (0.4, 2.8)  # metres, of people
 SCALED = ("height_given_m", "scaled_by")  # arrays of a person who was scaled
 _LENGTHS = ("vertices", "vertices_tpose", "joints3d", "cam_t")  # of a person's arrays, metres
@@ -38,22 +38,43 @@ def read_heights(given: str, names: Sequence[str]) -> dict[str, float]:
 def _read_table(path: Path, names: Sequence[str]) -> dict[str, float]:
     if not path.exists():
         raise InputError(f"--height {path} is no number of metres, and no file either")
-    advice = f"expected the columns {', '.join(COLUMNS)}"
-    with reading(path, "CSV file", advice), open_file(path) as file:
-        rows = list(csv.DictReader(file.read().decode("utf-8-sig").splitlines()))
     heights = {}
-    for number, row in enumerate(rows, start=2):
-        if not all(row.get(name) for name in COLUMNS):
-            raise InputError(f"{path}, line {number}: expected the columns {', '.join(COLUMNS)}")
-        name, value = (row[column].strip() for column in COLUMNS)
-        if name not in names:
-            raise InputError(f"{path}, line {number}: {name} is not among what is predicted")
+    for name, (value, place) in read_table(path, COLUMN, names).items():
         try:
             height = float(value)
         except ValueError as error:
-            raise InputError(f"{path}, line {number}: {value} is no number of metres") from error
-        heights[name] = _check_height(height, f"{path}, line {number}")
+            raise InputError(f"{place}: {value} is no number of metres") from error
+        heights[name] = _check_height(height, place)
     return heights
+
+
+def read_table(path: Path, column: str, names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """What a CSV file tells of people.
+
+    Args:
+        path: of the file, with the columns file and `column`; others are left out.
+        column: what is asked.
+        names: of the photos that will be predicted, or of the people of `--same-person`.
+
+    Returns:
+        The text of the column, and its place in the file for complaints, by name.
+
+    Raises:
+        InputError: the file cannot be read, lacks a column or a value, or a row names no photo.
+    """
+    expected = f"expected the columns {NAME_COLUMN}, {column}"
+    with reading(path, "CSV file", expected), open_file(path) as file:
+        rows = list(csv.DictReader(file.read().decode("utf-8-sig").splitlines()))
+    told = {}
+    for number, row in enumerate(rows, start=2):
+        place = f"{path}, line {number}"
+        if not all(row.get(each) for each in (NAME_COLUMN, column)):
+            raise InputError(f"{place}: {expected}")
+        name, value = (row[each].strip() for each in (NAME_COLUMN, column))
+        if name not in names:
+            raise InputError(f"{place}: {name} is not among what is predicted")
+        told[name] = (value, place)
+    return told
 
 
 def _check_height(height: float, place: str) -> float:

@@ -6,20 +6,44 @@ them, so that what goes with a height or a gender moves with it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from models.shape_errors import (
+    KINDS,
     CombinedShape,
     ShapeErrors,
     combine_frames,
     combine_shapes,
     describe_estimate,
+    know_gender,
     know_height,
 )
+from predict.heights import read_table
 from predict.people import BodyPredictor, Person, Photo
+from utils.errors import InputError
 
 BETAS = "betas"
+GENDER_COLUMN, GENDERS = "gender", KINDS[1:]
+
+
+def read_genders(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Genders by the photos' file names, or by people's names.
+
+    Args:
+        path: of a CSV file with the columns file and gender.
+        names: of the photos that will be predicted, or of the people of `--same-person`.
+
+    Raises:
+        InputError: it cannot be read, a gender is neither male nor female, or a row names no photo.
+    """
+    genders = {}
+    for name, (gender, place) in read_table(path, GENDER_COLUMN, names).items():
+        if gender not in GENDERS:
+            raise InputError(f"{place}: {gender} is not among {', '.join(GENDERS)}")
+        genders[name] = gender
+    return genders
 
 
 @dataclass(frozen=True)
@@ -28,15 +52,25 @@ class ShapeEstimator:
 
     Attributes:
         body_predictor: that predicted the people.
-        errors: of its shapes; their prior is that of the people's gender, where it is known.
-        gender: it, male or female; None: not known.
+        errors: of its shapes.
+        gender: of everybody who is not in `genders`, male or female; None: not known.
         heights: metres, by the name of the photo's file, or of the person whom several photos show.
+        genders: male or female, by the same names.
     """
 
     body_predictor: BodyPredictor
     errors: ShapeErrors
     gender: str | None = None
     heights: Mapping[str, float] = field(default_factory=dict)
+    genders: Mapping[str, str] = field(default_factory=dict)
+
+    def find_gender(self, name: str) -> str | None:
+        """Of a person, where it is known."""
+        return self.genders.get(name, self.gender)
+
+    def _errors_of(self, name: str) -> ShapeErrors:
+        gender = self.find_gender(name)
+        return self.errors if gender is None else know_gender(self.errors, gender)
 
     def estimate(self, estimates: np.ndarray, name: str) -> CombinedShape:
         """The shape of one person.
@@ -46,10 +80,11 @@ class ShapeEstimator:
             name: of the person or of the photo, that `heights` goes by.
         """
         estimates = estimates.astype(np.float64)
-        if len(estimates) == 1 and self.gender is None:
-            shape = describe_estimate(estimates[0], self.errors)
+        errors = self._errors_of(name)
+        if len(estimates) == 1 and self.find_gender(name) is None:
+            shape = describe_estimate(estimates[0], errors)
         else:
-            shape = combine_shapes(estimates, self.errors)
+            shape = combine_shapes(estimates, errors)
         return self._know_height(shape, name)
 
     def estimate_clip(self, mean: np.ndarray, name: str) -> CombinedShape:
@@ -59,7 +94,7 @@ class ShapeEstimator:
             mean: (N,) of the betas of its frames.
             name: of the clip, that `heights` goes by.
         """
-        shape = combine_frames(mean.astype(np.float64), self.errors)
+        shape = combine_frames(mean.astype(np.float64), self._errors_of(name))
         return self._know_height(shape, name)
 
     def _know_height(self, shape: CombinedShape, name: str) -> CombinedShape:
@@ -71,8 +106,8 @@ class ShapeEstimator:
     def list_given(self, name: str) -> dict[str, np.ndarray]:
         """What is known of a person, by the name of the array that tells it in files."""
         given = {}
-        if self.gender is not None:
-            given["gender_given"] = np.array(self.gender)
+        if self.find_gender(name) is not None:
+            given["gender_given"] = np.array(self.find_gender(name))
         if name in self.heights:
             given["height_given_m"] = np.float32(self.heights[name])
         return given
@@ -80,18 +115,18 @@ class ShapeEstimator:
     def inform(self, photo: Photo) -> Photo:
         """The same photo, its people shaped by what is known of them; nothing known, as it is."""
         name = photo.subject
-        if self.gender is None and name not in self.heights:
+        if self.find_gender(name) is None and name not in self.heights:
             return photo
         people = []
         for person in photo.people:
             shape = self.estimate(person.arrays[BETAS][None], name)
-            people += self.reshape([person], shape)
+            people += self.reshape([person], shape, name)
         return replace(photo, people=tuple(people))
 
-    def reshape(self, people: Sequence[Person], shape: CombinedShape) -> list[Person]:
+    def reshape(self, people: Sequence[Person], shape: CombinedShape, name: str) -> list[Person]:
         """Predicted people with a shape that was estimated; their files tell the gender given."""
         shaped = self.body_predictor.reshape(people, shape.betas.astype(np.float32))
-        if self.gender is None:
+        if self.find_gender(name) is None:
             return shaped
-        given = {"gender_given": np.array(self.gender)}
+        given = {"gender_given": np.array(self.find_gender(name))}
         return [replace(person, arrays={**person.arrays, **given}) for person in shaped]

@@ -90,7 +90,11 @@ def load_system(options: SystemOptions, device: torch.device) -> System:
 
 
 def build_estimator(
-    system: System, checkpoint: Path, heights: Mapping[str, float], several: bool = False
+    system: System,
+    checkpoint: Path,
+    heights: Mapping[str, float],
+    several: bool = False,
+    genders: Mapping[str, str] | None = None,
 ) -> ShapeEstimator | None:
     """What shapes people by what is known of them, if anything is.
 
@@ -101,15 +105,16 @@ def build_estimator(
         checkpoint: its file.
         heights: metres, see `ShapeEstimator`.
         several: whether photos of one person get one shape.
+        genders: of people, see `ShapeEstimator`.
 
     Raises:
         InputError: it was not measured, and a gender or several photos cannot do without.
     """
-    gender = system.predictor.known_gender
+    gender, genders = system.predictor.known_gender, genders or {}
     measured = shape_errors_path(checkpoint).is_file()
-    if not several and gender is None and not (heights and measured):
+    if not several and gender is None and not genders and not (heights and measured):
         return None
     errors = read_shape_errors(checkpoint, system.source.checkpoint_hash, "detector")
-    if gender is not None:
-        errors = know_gender(errors, gender)
-    return ShapeEstimator(system.body_predictor, errors, gender, heights)
+    for known in {gender, *genders.values()} - {None}:
+        know_gender(errors, known)  # complains now where it was not measured
+    return ShapeEstimator(system.body_predictor, errors, gender, heights, genders)

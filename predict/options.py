@@ -23,6 +23,8 @@ class PredictOptions:
     body: Literal["open", "smpl"] | None = None  # body model; None: the checkpoint's
     # of the people, where it is known; None: the checkpoint's
     gender: Literal["neutral", "male", "female"] | None = None
+    # CSV file with the columns file,gender (male or female), where people in photos differ
+    genders: Path | None = None
     rounds: int | None = None  # of feedback, where the network has any; None: what validated best
     refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
     # who looks at mirror images as well, so that two looks are averaged: nobody, a feedback

@@ -92,7 +92,7 @@ class ShapeSharer:
         people = [photo.people[0] for photo in found]
         estimates = np.stack([person.arrays[BETAS] for person in people])
         combined = self.estimator.estimate(estimates, found[0].person)
-        shaped = iter(self.estimator.reshape(people, combined))
+        shaped = iter(self.estimator.reshape(people, combined, found[0].person))
         shape = _describe(found, combined)
         for photo in photos:
             if isinstance(photo, Photo):

@@ -1,12 +1,14 @@
 """From the options of run_predict.py to what predicts a folder of photos."""
 
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import NamedTuple
 
 from metrics.anatomy import Anatomy
 from models.shape_errors import shape_errors_path
 from predict.folder import FolderPredictor, leave_cores_to_other_stages
 from predict.heights import read_heights
-from predict.known_people import ShapeEstimator
+from predict.known_people import ShapeEstimator, read_genders
 from predict.loading import System, SystemOptions, build_estimator, load_system
 from predict.meshes import MeshWriter
 from predict.options import PictureKind, PredictOptions
@@ -27,12 +29,20 @@ def list_photos(options: PredictOptions) -> list[list[Photo]]:
     return [[Photo(*each)] for each in zip(paths, make_output_names(paths), strict=True)]
 
 
-def find_heights(options: PredictOptions, people: list[list[Photo]]) -> dict[str, float]:
-    """Heights in metres, by the photos' file names, or with --same-person by the people's."""
-    if options.height is None:
-        return {}
+class Known(NamedTuple):
+    """What is known of people, by the photos' file names, or with --same-person by theirs."""
+
+    heights: Mapping[str, float]  # metres
+    genders: Mapping[str, str]  # male or female
+
+
+def find_known(options: PredictOptions, people: list[list[Photo]]) -> Known:
+    """What the options tell of the people in photos, but for a gender of them all."""
     names = [photo.subject for photos in people for photo in photos]
-    return read_heights(options.height, names)
+    return Known(
+        {} if options.height is None else read_heights(options.height, names),
+        {} if options.genders is None else read_genders(options.genders, names),
+    )
 
 
 def choose_photos(
@@ -57,9 +67,9 @@ def choose_photos(
 
 
 def load_folder_predictor(
-    options: PredictOptions, device_name: str, heights: dict[str, float]
+    options: PredictOptions, device_name: str, known: Known
 ) -> FolderPredictor:
-    """Loads detector, network and renderers; heights are metres by the photos' file names."""
+    """Loads detector, network and renderers, for people of whom this is known."""
     device = choose_device(device_name)
     leave_cores_to_other_stages()
     system = load_system(choose_system(options), device)
@@ -74,7 +84,9 @@ def load_folder_predictor(
         source=system.source,
         known_errors=system.known_errors,
     )
-    estimator = build_estimator(system, options.checkpoint, heights, options.same_person)
+    estimator = build_estimator(
+        system, options.checkpoint, known.heights, options.same_person, known.genders
+    )
     sharer = None
     if options.same_person:
         sharer, estimator = ShapeSharer(estimator, keep_image=options.visuals), None
@@ -85,7 +97,7 @@ def load_folder_predictor(
         everyone,
         choose_pictures(options),
         options.renderer,
-        heights,
+        known.heights,
         sharer,
         estimator,
     )

@@ -38,6 +38,7 @@ from models.smpl_files import read_smpl_file
 from predict.detectors.detectron_weights import WeightsFile, read_weights
 from predict.detectors.keypoint_files import read_coco_table, read_keypoints
 from predict.heights import read_heights
+from predict.known_people import read_genders
 from predict.people import Photo
 from predict.records import describe_person, read_record, save_person
 from predict.tables import ResultTables, read_rows
@@ -239,6 +240,8 @@ def _texts(folder: Path) -> list[Sample]:
     return [
         Sample("heights.csv", b"file,height_m\na.png,1.78\nb.png,1.65\n",
                lambda path: read_heights(str(path), ["a.png", "b.png"])),
+        Sample("genders.csv", b"file,gender\na.png,male\nb.png,female\n",
+               lambda path: read_genders(path, ["a.png", "b.png"])),
         Sample("a_measurement_errors.json", (folder / "a_measurement_errors.json").read_bytes(),
                lambda path: read_measurement_errors(path.with_name("a.tar"), "12")),
         Sample("a_shape_errors.npz", (folder / "a_shape_errors.npz").read_bytes(),

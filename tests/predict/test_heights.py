@@ -6,6 +6,7 @@ import torch
 
 from models.decoder import BodyParameters, decode_in_photos
 from predict.heights import read_heights, scale_person
+from predict.known_people import read_genders
 from predict.people import Person
 from utils.errors import InputError
 
@@ -64,3 +65,20 @@ def test_wrong_heights(tmp_path, given, problem):
         given = str(table)
     with pytest.raises(InputError, match=problem):
         read_heights(given, ["a.png"])
+
+
+def test_genders_are_read(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("file,height_m,gender\na.png,1.7,female\nb.png,1.8,male\n")
+    assert read_genders(path, ["a.png", "b.png"]) == {"a.png": "female", "b.png": "male"}
+    assert read_heights(str(path), ["a.png", "b.png"]) == {"a.png": 1.7, "b.png": 1.8}
+    for text, complaint in (
+        ("file,gender\na.png,f\n", "line 2: f is not among male, female"),
+        ("file,gender\nc.png,male\n", "line 2: c.png is not among what is predicted"),
+        ("file,sex\na.png,male\n", "line 2: expected the columns file, gender"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=complaint):
+            read_genders(path, ["a.png", "b.png"])
+    with pytest.raises(InputError, match="cannot read"):
+        read_genders(tmp_path / "none.csv", [])

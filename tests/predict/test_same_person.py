@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.checkpoints import Predictor
-from models.shape_errors import ShapeErrors, ShapePrior, combine_shapes
+from models.shape_errors import ShapeErrors, ShapePrior, combine_shapes, know_gender
 from predict.detectors.interface import Detection
 from predict.known_people import ShapeEstimator
 from predict.people import BodyPredictor, Person, Photo
@@ -73,7 +73,8 @@ def _photo(number: int, person: str, tmp_path) -> Photo:
 def _sharer(body_predictor, **known) -> ShapeSharer:
     dims = 12  # betas of the network
     eye = np.eye(dims)
-    prior = ShapePrior(np.zeros((1, dims)), 2.25 * eye[None], np.ones(1))
+    means = np.arange(3.0)[:, None].repeat(dims, axis=1) / 2
+    prior = ShapePrior(means, np.tile(2.25 * eye, (3, 1, 1)), np.array([1.0, 0, 0]))
     errors = ShapeErrors(eye, np.zeros(dims), 0.1 * eye, 0.1 * eye, prior)
     return ShapeSharer(ShapeEstimator(body_predictor, errors, **known), keep_image=False)
 
@@ -128,8 +129,19 @@ def test_heights_and_genders_that_are_known_shape_people(body_predictor, tmp_pat
     estimator = _sharer(body_predictor, gender="female").estimator
     (woman,) = estimator.inform(photo).people
     assert woman.arrays["gender_given"] == "female"
-    expected = combine_shapes(person.arrays["betas"][None].astype(np.float64), estimator.errors)
+    estimates = person.arrays["betas"][None].astype(np.float64)
+    expected = combine_shapes(estimates, know_gender(estimator.errors, "female"))
     np.testing.assert_allclose(woman.arrays["betas"], expected.betas, rtol=1e-5)
+    # Those whose gender a table tells are of it, the others of everybody's.
+    both = _sharer(body_predictor, gender="male", genders={"a.png": "female"}).estimator
+    (again,) = both.inform(photo).people
+    np.testing.assert_array_equal(again.arrays["betas"], woman.arrays["betas"])
+    assert (
+        both.inform(replace(photo, path=tmp_path / "b.png")).people[0].arrays["gender_given"]
+        == "male"
+    )
+    unknown = _sharer(body_predictor, genders={"b.png": "female"}).estimator
+    assert unknown.inform(photo) is photo
 
 
 def test_a_height_of_a_person_is_counted_with_all_photos(body_predictor, tmp_path):
