@@ -107,10 +107,7 @@ def combine_shapes(estimates: np.ndarray, errors: ShapeErrors) -> CombinedShape:
     for _ in range(ROUNDS if len(estimates) > 2 else 0):
         weights = _weigh(estimates, weights, precision)
     total = weights.sum()
-    betas, covariance = _find_posterior(
-        weights @ estimates / total, errors.shared + errors.single / total, errors
-    )
-    return CombinedShape(betas, covariance, weights)
+    return CombinedShape(*_find_posterior(weights @ estimates / total, total, errors), weights)
 
 
 def combine_frames(mean: np.ndarray, errors: ShapeErrors) -> CombinedShape:
@@ -120,15 +117,15 @@ def combine_frames(mean: np.ndarray, errors: ShapeErrors) -> CombinedShape:
         mean: (N,) of the betas of the frames.
         errors: of the network.
     """
-    betas, covariance = _find_posterior(mean, errors.shared + errors.single / FRAMES_WORTH, errors)
-    return CombinedShape(betas, covariance, np.ones(1))
+    return CombinedShape(*_find_posterior(mean, FRAMES_WORTH, errors), np.ones(1))
 
 
 def _find_posterior(
-    estimate: np.ndarray, spread: np.ndarray, errors: ShapeErrors
+    estimate: np.ndarray, photos: float, errors: ShapeErrors
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (N,) and covariance (N, N) of betas, given an estimate whose error has a covariance."""
+    """Mean (N,) and covariance (N, N) of betas, given the mean estimate (N,) of so many photos."""
     gain, prior = errors.gain, errors.prior
+    spread = errors.shared + errors.single / photos
     onto = np.linalg.solve(spread, gain)  # spread^-1 gain
     known = np.linalg.inv(prior.covariances)  # (C, N, N)
     covariances = np.linalg.inv(known + gain.T @ onto)

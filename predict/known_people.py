@@ -105,12 +105,14 @@ class ShapeEstimator:
 
     def list_given(self, name: str) -> dict[str, np.ndarray]:
         """What is known of a person, by the name of the array that tells it in files."""
-        given = {}
-        if self.find_gender(name) is not None:
-            given["gender_given"] = np.array(self.find_gender(name))
+        given = self._list_gender(name)
         if name in self.heights:
             given["height_given_m"] = np.float32(self.heights[name])
         return given
+
+    def _list_gender(self, name: str) -> dict[str, np.ndarray]:
+        gender = self.find_gender(name)
+        return {} if gender is None else {"gender_given": np.array(gender)}
 
     def inform(self, photo: Photo) -> Photo:
         """The same photo, its people shaped by what is known of them; nothing known, as it is."""
@@ -126,7 +128,5 @@ class ShapeEstimator:
     def reshape(self, people: Sequence[Person], shape: CombinedShape, name: str) -> list[Person]:
         """Predicted people with a shape that was estimated; their files tell the gender given."""
         shaped = self.body_predictor.reshape(people, shape.betas.astype(np.float32))
-        if self.find_gender(name) is None:
-            return shaped
-        given = {"gender_given": np.array(self.find_gender(name))}
+        given = self._list_gender(name)
         return [replace(person, arrays={**person.arrays, **given}) for person in shaped]
