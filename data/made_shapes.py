@@ -11,7 +11,7 @@ import numpy as np
 
 from utils.conventions import NUM_BETAS
 from utils.errors import InputError
-from utils.readers import read_npz, read_rows
+from utils.readers import check_body_hash, read_npz, read_rows
 from utils.tensors import join_betas
 
 
@@ -41,11 +41,8 @@ def read_made_people(paths: Sequence[Path], body_hash: str) -> MadePeople:
 
 def _read_file(path: Path, body_hash: str) -> MadePeople:
     found_hash = str(read_npz(path, ["body_hash"])["body_hash"])
-    if found_hash != body_hash:
-        raise InputError(
-            f"{path} holds shapes of the body {found_hash}, but {body_hash} is needed; choose the "
-            "open neutral body, or make shapes again by tools/open_body/build_shapes.py"
-        )
+    advice = "choose the open neutral body, or make shapes again by tools/open_body/build_shapes.py"
+    check_body_hash(path, "holds shapes", found_hash, body_hash, advice)
     rows = read_rows(path, {"betas": (NUM_BETAS,), "genders": ()}, longer=["betas"])
     people = MadePeople(*(rows[name].astype(np.float32) for name in MadePeople._fields))
     if len(people.betas) == 0:

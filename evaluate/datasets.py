@@ -16,6 +16,7 @@ from models.body_model import BodyModel
 from scenes.random_people import neutral_body
 from utils.errors import InputError
 from utils.paths import DATA, STRANGERS
+from utils.readers import check_body_hash
 
 OPEN_BENCHMARK = DATA / "open_benchmark"
 RENDERED_STRANGERS = DATA / "rendered_strangers"
@@ -62,12 +63,10 @@ def _load_rendered(folder: Path, people: BenchmarkOptions, workers: int) -> list
 
 
 def _load_open_frame(photo: Path) -> Frame:
-    truth, body_hash = read_truth(truth_path(photo)), neutral_body().identity["hash"]
-    if truth.body_hash != body_hash:
-        raise InputError(
-            f"{truth_path(photo)} is of the body {truth.body_hash}, but the open body here is "
-            f"{body_hash}; delete {photo.parent} to have it made again"
-        )
+    path = truth_path(photo)
+    truth, needed = read_truth(path), neutral_body().identity["hash"]
+    advice = f"delete {photo.parent} to have it made again"
+    check_body_hash(path, "holds the truth", truth.body_hash, needed, advice)
     numbers = {name: getattr(truth, name).numpy() for name in ("betas", "pose", "cam_t", "cam_k")}
     offsets = None if truth.offsets is None else truth.offsets.numpy()
     return Frame(photo.name, photo.name, photo, truth.gender, **numbers, offsets=offsets)

@@ -40,6 +40,7 @@ from synthesis.variation import Variation, draw_variation
 from utils.errors import InputError
 from utils.files import check_writable, hash_file, write_whole
 from utils.paths import OPEN_POSES_VAL
+from utils.readers import check_body_hash
 from utils.signals import end_with_parent, started_processes_ignore_ctrl_c
 
 VERSION = 1  # to be raised when the pictures change: older folders are then made anew
@@ -57,25 +58,10 @@ class BenchmarkOptions:
 
     count: int = 300  # people
     seed: int = 7919  # of everything; training and validation draw from others
-    betas_std: float = 1.5  # per component, around the mean shape, as in training
-    betas_wide: float = 0.0  # share of people whose betas spread up to twice as far
-    shape_details: float = 0.0  # standard deviation of the betas after the first ten
-    made_shapes: Path | None = None  # npz of shapes, see `data.made_shapes`
-    made_share: float = 0.6  # of the people, who have one of those shapes, if there are any
+    spread: ShapeSpread = ShapeSpread()  # of the shapes, as in training
     poses: Path = OPEN_POSES_VAL  # to draw from
     strangers: Path | None = None  # npz of people to photograph instead, see `data.strangers`
     picture: PictureOptions = PictureOptions()
-
-    @property
-    def spread(self) -> ShapeSpread:
-        """Of the shapes."""
-        return ShapeSpread(
-            self.betas_std,
-            self.betas_wide,
-            self.shape_details,
-            self.made_shapes,
-            self.made_share,
-        )
 
 
 def build_benchmark(
@@ -135,23 +121,24 @@ def count_missing(folder: Path, options: BenchmarkOptions) -> int:
 def make_manifest(options: BenchmarkOptions) -> dict[str, Any]:
     """What the pictures depend on, but for their number."""
     # Files are told by what they hold.
-    left_out = {"count", "poses", "strangers", "made_shapes", "picture"}
-    if options.made_shapes is None:
+    left_out, spread = {"made_shapes"}, options.spread
+    if spread.made_shapes is None:
         left_out.add("made_share")
     unless_used = ("betas_wide", "shape_details")  # older manifests do not have them
-    made_from = {
+    drawn_from = {
         name: value
-        for name, value in asdict(options).items()
+        for name, value in asdict(spread).items()
         if name not in left_out and (value or name not in unless_used)
     }
     files = {"poses_hash": options.poses}
     if options.strangers is not None:
         files["strangers_hash"] = options.strangers
-    if options.made_shapes is not None:
-        files["made_shapes_hash"] = options.made_shapes
+    if spread.made_shapes is not None:
+        files["made_shapes_hash"] = spread.made_shapes
     return {
         "version": VERSION,
-        **made_from,
+        "seed": options.seed,
+        **drawn_from,
         **_describe_picture(options.picture),
         "body_hash": neutral_body().identity["hash"],
         **{key: hash_file(path) for key, path in files.items()},
@@ -242,12 +229,9 @@ def _start_person(index: int, options: BenchmarkOptions) -> np.random.Generator:
 
 @lru_cache(maxsize=1)
 def _read_strangers(path: Path) -> Strangers:
-    people, body_hash = read_strangers(path), neutral_body().identity["hash"]
-    if people.body_hash != body_hash:
-        raise InputError(
-            f"{path} holds people of the body {people.body_hash}, but the open body here is "
-            f"{body_hash}; make it again by tools/open_body/build_strangers.py"
-        )
+    people, needed = read_strangers(path), neutral_body().identity["hash"]
+    advice = "make it again by tools/open_body/build_strangers.py"
+    check_body_hash(path, "holds people", people.body_hash, needed, advice)
     return people
 
 

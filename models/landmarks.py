@@ -15,7 +15,7 @@ from utils.joints import (
     PICKED_JOINTS,
     SMPL_JOINTS,
 )
-from utils.readers import read_npy, read_npz
+from utils.readers import check_body_hash, read_npy, read_npz
 
 # The regressor files in the order of the 90 joints, with the number of their rows.
 _REGRESSORS = {
@@ -154,11 +154,11 @@ def read_shape_details(path: Path, body_hash: str) -> np.ndarray:
     """
     _check_there(path)
     found = str(read_npz(path, ["body_hash"])["body_hash"])
-    if found != body_hash:
-        raise InputError(
-            f"{path} has details of the body {found}, but the one beside it is {body_hash}; take "
-            "both from the repository, or build both with tools/open_body/build_open_body.py"
-        )
+    advice = (
+        "take both files of the body from the repository, or build both with "
+        "tools/open_body/build_open_body.py"
+    )
+    check_body_hash(path, "holds shape details", found, body_hash, advice)
     shapedirs = read_arrays(path, ("shapedirs",))["shapedirs"].astype(np.float32)
     if shapedirs.ndim != 3 or shapedirs.shape[1] != 3 or not shapedirs.shape[2]:
         raise InputError(

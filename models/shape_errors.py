@@ -254,6 +254,20 @@ def write_shape_errors(path: Path, by_source: dict[str, ShapeErrors], checkpoint
     write_npz(path, {**arrays, HASH: np.array(checkpoint_hash)})
 
 
+def has_shape_errors(checkpoint: Path, checkpoint_hash: str) -> bool:
+    """Whether it was measured how the shapes of this version of a checkpoint err.
+
+    Args:
+        checkpoint: the checkpoint's file.
+        checkpoint_hash: of that file, see `utils.files.hash_file`.
+
+    Raises:
+        InputError: there is a file about it that cannot be read.
+    """
+    path = shape_errors_path(checkpoint)
+    return path.is_file() and str(read_npz(path, [HASH])[HASH]) == checkpoint_hash
+
+
 def read_shape_errors(checkpoint: Path, checkpoint_hash: str, source: str) -> ShapeErrors:
     """Reads how a checkpoint's shapes err.
 

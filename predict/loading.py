@@ -10,7 +10,7 @@ import torch
 
 from metrics.measurement_errors import KnownErrors, read_measurement_errors
 from models.checkpoints import Predictor, load_predictor
-from models.shape_errors import know_gender, read_shape_errors, shape_errors_path
+from models.shape_errors import has_shape_errors, know_gender, read_shape_errors
 from predict.detectors.interface import Detector
 from predict.detectors.own_files import check_own_files
 from predict.detectors.registry import build_detector
@@ -111,7 +111,7 @@ def build_estimator(
         InputError: it was not measured, and a gender or several photos cannot do without.
     """
     gender, genders = system.predictor.known_gender, genders or {}
-    measured = shape_errors_path(checkpoint).is_file()
+    measured = has_shape_errors(checkpoint, system.source.checkpoint_hash)
     if not several and gender is None and not genders and not (heights and measured):
         return None
     errors = read_shape_errors(checkpoint, system.source.checkpoint_hash, "detector")

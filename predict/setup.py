@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import NamedTuple
 
 from metrics.anatomy import Anatomy
-from models.shape_errors import shape_errors_path
+from models.shape_errors import has_shape_errors
 from predict.folder import FolderPredictor, leave_cores_to_other_stages
 from predict.heights import read_heights
 from predict.known_people import ShapeEstimator, read_genders
@@ -113,8 +113,9 @@ def build_clip_estimator(
     """
     heights = read_heights(options.height, [file]) if options.height else {}
     # A height scales photos' people without it, but here it is betas that are changed.
-    several = bool(heights) or shape_errors_path(options.checkpoint).is_file()
-    return build_estimator(system, options.checkpoint, heights, several)
+    checkpoint = options.checkpoint
+    several = bool(heights) or has_shape_errors(checkpoint, system.source.checkpoint_hash)
+    return build_estimator(system, checkpoint, heights, several)
 
 
 def choose_system(options: PredictOptions) -> SystemOptions:

@@ -4,7 +4,7 @@ Shapes are drawn as training draws them, poses are taken from a file and stood o
 clothes, skin, place, light and camera vary.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from scenes.picture_options import PictureOptions
 from scenes.scenery import PLACES, Place
 from utils.errors import InputError
 from utils.joints import SMPL_JOINTS
+from utils.options import NotNegative, Share
 from utils.rotations import pose_to_rotmats
 
 STANCES_ON_STOOLS = ("sitting", "ankle_on_knee", "legs_crossed")
@@ -49,14 +50,15 @@ class Shape(NamedTuple):
     offsets: np.ndarray | None = None  # (V, 3) metres, of the T-pose, beyond what betas tell
 
 
-class ShapeSpread(NamedTuple):
+@dataclass(frozen=True)
+class ShapeSpread:
     """How shapes are drawn, as `synthesis.options.AugmentationOptions` names it."""
 
-    betas_std: float = 1.5  # per component, around the mean shape
-    betas_wide: float = 0.0  # share of people whose betas spread up to twice as far
-    shape_details: float = 0.0  # standard deviation of the betas after the first ten
+    betas_std: NotNegative = 1.5  # per component, around the mean shape
+    betas_wide: Share = 0.0  # share of people whose betas spread up to twice as far
+    shape_details: NotNegative = 0.0  # standard deviation of the betas after the first ten
     made_shapes: Path | None = None  # npz of shapes, see `data.made_shapes`
-    made_share: float = 0.6  # of the people, who have one of those shapes, if there are any
+    made_share: Share = 0.6  # of the people, who have one of those shapes, if there are any
 
 
 class Scene(NamedTuple):

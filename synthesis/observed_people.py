@@ -21,7 +21,7 @@ from utils.conventions import NUM_BETAS
 from utils.errors import InputError
 from utils.joints import COCO17, COCO17_SWAP, SMPL_JOINTS, SMPL_SWAP
 from utils.proxy import Observation, mirror_joints2d
-from utils.readers import read_npz, read_rows
+from utils.readers import check_body_hash, read_npz, read_rows
 from utils.rotations import axis_angle_to_rotmat
 from utils.tensors import constant, happens, join_betas, match_betas, pick
 
@@ -156,11 +156,8 @@ def _read_file(path: Path, image_size: int, body_hash: str) -> dict[str, np.ndar
             f"{path} holds people in crops of {found_size} px, but the network takes {image_size} "
             "px; give --data.image-size, or observe people again by tools/observe_people.py"
         )
-    if found_hash != body_hash:
-        raise InputError(
-            f"{path} holds people of the body {found_hash}, but this run trains for {body_hash}; "
-            "choose the open neutral body, or observe people again by tools/observe_people.py"
-        )
+    advice = "choose the open neutral body, or observe people again by tools/observe_people.py"
+    check_body_hash(path, "holds people", found_hash, body_hash, advice)
     # Longer rows of betas: people with shape details as well.
     rows = read_rows(path, _row_shapes(image_size), longer=["betas"])
     if len(rows["betas"]) == 0:

@@ -30,14 +30,14 @@ from predict.detectors.interface import Detection, Detector
 from predict.detectors.registry import build_detector
 from predict.people import observe_people
 from scenes.picture_options import PictureOptions
-from scenes.random_people import neutral_body
+from scenes.random_people import ShapeSpread, neutral_body
 from tools.detecting import TruePerson, Window, find_in_window, pack_floats, project_person
 from tools.pose_tools import round_poses
 from utils.cameras import points_to_crops
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 from utils.files import LOCK, check_writable, lock_folder, write_npz
-from utils.options import Share
+from utils.options import OneOrMore, check_ranges
 from utils.paths import DATA, OPEN_POSES_TRAIN
 from utils.readers import read_npz
 from utils.rotations import rotmat_to_axis_angle
@@ -51,40 +51,27 @@ class Options:
     """Options of observe_people.py."""
 
     output: Path = DATA / "observed_people.npz"  # npz to write; its parts go beside it
-    count: int = 5000  # people
+    count: OneOrMore = 5000  # people
     seed: int = 20011  # of the people; those of other scripts are others
     detector: str = "mediapipe"  # one of predict.detectors.registry.DETECTORS
-    image_size: int = 128  # side of the network's crops, pixels
+    image_size: OneOrMore = 128  # side of the network's crops, pixels
     poses: Path = OPEN_POSES_TRAIN  # to draw from
-    betas_wide: float = 0.0  # share of people whose betas spread up to twice as far
-    shape_details: float = 0.0  # standard deviation of the betas after the first ten
-    made_shapes: Path | None = None  # npz of shapes, such as data/open_shapes.npz
-    made_share: Share = 0.6  # of the people, who have one of those shapes, if there are any
-    workers: int = 1  # processes
+    spread: ShapeSpread = ShapeSpread()  # of the shapes
+    workers: OneOrMore = 1  # processes
     picture: PictureOptions = COARSE_PICTURES
-    part_size: int = 25  # people in a part; a run that is stopped loses one part
+    part_size: OneOrMore = 25  # people in a part; a run that is stopped loses one part
 
     @property
     def people(self) -> BenchmarkOptions:
         """The people to render."""
         return BenchmarkOptions(
-            self.count,
-            self.seed,
-            betas_wide=self.betas_wide,
-            shape_details=self.shape_details,
-            made_shapes=self.made_shapes,
-            made_share=self.made_share,
-            poses=self.poses,
-            picture=self.picture,
+            self.count, self.seed, self.spread, self.poses, picture=self.picture
         )
 
 
 def main(options: Options) -> None:
     """Observes the people that no part holds yet, and joins the parts in one file."""
-    if options.count < 1 or options.image_size < 1:
-        raise InputError(
-            f"--count is {options.count} and --image-size {options.image_size}; expected at least 1"
-        )
+    check_ranges(options)
     folder = options.output.with_name(options.output.stem + "_parts")
     check_writable(folder)
     with lock_folder(folder):

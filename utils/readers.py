@@ -246,6 +246,20 @@ def read_bytes(file: IO[bytes], size: int) -> bytearray:
     return content
 
 
+def check_body_hash(path: Path, holds: str, found: str, needed: str, advice: str) -> None:
+    """Raises InputError for a file that was made for another body.
+
+    Args:
+        path: of the file.
+        holds: what is in it, such as "holds people".
+        found: hash of the body that it was made for.
+        needed: hash of the body that it is wanted for.
+        advice: what to do when they differ.
+    """
+    if found != needed:
+        raise InputError(f"{path} {holds} of the body {found}, but {needed} is needed; {advice}")
+
+
 def read_rows(
     path: Path, shapes: dict[str, tuple[int, ...]], longer: Iterable[str] = ()
 ) -> dict[str, np.ndarray]:

@@ -80,7 +80,7 @@ def test_details_lie_beside_their_own_body(tmp_path):
     with pytest.raises(InputError, match=r"shape_details\.npz"):
         BodyModel.load("open", "neutral", tmp_path)
     np.savez(folder / SHAPE_DETAILS.name, shapedirs=np.zeros((6890, 3, 2)), body_hash="another")
-    with pytest.raises(InputError, match="has details of the body another, but the one beside it"):
+    with pytest.raises(InputError, match="holds shape details of the body another, but"):
         BodyModel.load("open", "neutral", tmp_path)
 
 

@@ -15,6 +15,7 @@ from models.shape_errors import (
     find_odd,
     fit_shape_errors,
     gaussian_of_body,
+    has_shape_errors,
     know_gender,
     know_height,
     read_shape_errors,
@@ -210,7 +211,10 @@ def test_files(tmp_path):
     with pytest.raises(InputError, match=r"a_shape_errors.npz is missing.*evaluate.shape_errors"):
         read_shape_errors(checkpoint, "1234", "detector")
     written = _of_two_kinds()
+    assert not has_shape_errors(checkpoint, "1234")
     write_shape_errors(shape_errors_path(checkpoint), {"detector": written}, "1234")
+    assert has_shape_errors(checkpoint, "1234")
+    assert not has_shape_errors(checkpoint, "5678")
     found = read_shape_errors(checkpoint, "1234", "detector")
     for one, two in zip((*found[:-1], *found.prior), (*written[:-1], *written.prior), strict=True):
         np.testing.assert_array_equal(one, two)

@@ -151,6 +151,10 @@ def test_what_is_known_of_people_shapes_them(tmp_path, checkpoint):
     eye, kinds = np.eye(12), np.arange(3.0)[:, None] / 2
     prior = ShapePrior(np.tile(kinds, (1, 12)), np.tile(0.01 * eye, (3, 1, 1)), np.ones(3) / 3)
     errors = ShapeErrors(eye, np.zeros(12), eye, eye, prior)
+    write_shape_errors(shape_errors_path(known), {"detector": errors}, "of another version")
+    predict(replace(plain, output=tmp_path / "mean"))
+    before, after = (_read(tmp_path / each / "walk.npz")["betas"] for each in ("plain", "mean"))
+    np.testing.assert_array_equal(after, before)
     write_shape_errors(shape_errors_path(known), {"detector": errors}, hash_file(known))
     predict(replace(plain, gender="female", height="1.9"))
     predict(replace(plain, gender="female", output=tmp_path / "woman"))

@@ -142,7 +142,7 @@ def test_people_with_shape_details_may_lie_beside_those_without(tmp_path, body_m
     ("change", "complaint"),
     [
         ({"image_size": np.int64(128)}, "crops of 128 px, but the network takes 36"),
-        ({"body_hash": np.array("abc")}, "of the body abc, but this run trains for"),
+        ({"body_hash": np.array("abc")}, "holds people of the body abc, but "),
         ({"joints2d": np.zeros((5, 16, 2))}, r"joints2d has shape \(5, 16, 2\); expected \(5, 17"),
         ({"poses": np.zeros((4, 72))}, r"poses has shape \(4, 72\); expected \(5, 72"),
         ({"confidence": np.full((5, 17), np.nan)}, "confidence has values that are not finite"),

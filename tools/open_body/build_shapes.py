@@ -16,22 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from metrics.anatomy import Anatomy
-from metrics.measurements import measure
-from models.body_model import BodyModel
-from tools.open_body.build_open_body import Options as BodyOptions
-from tools.open_body.build_open_body import make_mesh
-from tools.open_body.shapes import (
-    FAT,
-    HIPS,
-    WAIST,
-    Half,
-    Population,
-    solve_in_batches,
-    tposed_people,
-)
-from tools.open_body.source import CHANGES, load_source
-from tools.open_body.topology import MIDLINE, mirror_vertices
+from tools.open_body.people import PeopleMaker, print_sizes
+from tools.open_body.shapes import FAT, HIPS, WAIST, Population, solve_in_batches
+from tools.open_body.source import CHANGES
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 from utils.files import write_npz
@@ -103,30 +90,22 @@ def build(options: Options) -> None:
     """Makes the people, writes their betas and prints who they are."""
     if options.count < 1:
         raise InputError(f"--count is {options.count}; expected at least 1")
-    source = load_source()
-    kept, half_faces, _ = make_mesh(source, BodyOptions())
-    midline = np.abs(source.vertices[kept, 0]) < MIDLINE
-    half = Half.of(source, kept, half_faces)
-    body = BodyModel.load("open", "neutral")
-    anatomy = Anatomy.of(body)
+    maker = PeopleMaker.load()
+    body = maker.body
     drawn = draw_adults(np.random.default_rng(options.seed), options.count)
-    coefficients, _ = solve_in_batches(source, half, Population(), *drawn, BATCH)
+    coefficients, _ = solve_in_batches(maker.source, maker.half, Population(), *drawn, BATCH)
     betas, sizes, missed = [], [], []
     for start in range(0, options.count, BATCH):
-        halves, _ = tposed_people(source, half, coefficients[start : start + BATCH])
-        vertices = torch.from_numpy(mirror_vertices(halves.astype(np.float64), midline))
+        vertices = torch.from_numpy(maker.tpose(coefficients[start : start + BATCH]))
         nearest = body.find_nearest_betas(vertices, body.num_betas)
         missed.append((vertices - body.tpose(nearest)).norm(dim=2).mean())
         betas.append(nearest.numpy())
-        sizes += [measure(each, anatomy)[:2] for each in vertices.numpy()]
+        sizes.append(maker.measure_sizes(vertices.numpy()))
     genders = drawn[0]["gender"]
     arrays = {"betas": np.concatenate(betas), "genders": genders}
     arrays = {name: values.astype(np.float16) for name, values in arrays.items()}
     write_npz(options.output, {**arrays, "body_hash": body.identity["hash"]})
-    heights, weights = np.array(sizes).T
-    bmis = weights / heights**2
-    print(f"{options.count} people, {heights.min():.2f} to {heights.max():.2f} m")
-    print(f"BMI {bmis.min():.1f} to {bmis.max():.1f}, median {np.median(bmis):.1f}")
+    print_sizes(np.concatenate(sizes))
     print(f"their betas miss their vertices by {1e3 * float(np.mean(missed)):.1f} mm on average")
 
 

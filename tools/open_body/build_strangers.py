@@ -15,14 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from metrics.anatomy import Anatomy
-from metrics.measurements import measure
-from models.body_model import BodyModel
-from tools.open_body.build_open_body import Options as BodyOptions
-from tools.open_body.build_open_body import make_mesh
-from tools.open_body.shapes import Half, Population, solve_people, tposed_people
-from tools.open_body.source import CHANGES, Source, load_source
-from tools.open_body.topology import MIDLINE, mirror_vertices
+from tools.open_body.people import PeopleMaker, print_sizes
+from tools.open_body.shapes import Population, solve_people
+from tools.open_body.source import CHANGES
 from utils.command_line import parse_options, run_script
 from utils.errors import InputError
 from utils.files import write_npz
@@ -75,29 +70,28 @@ def draw_strangers(rng: np.random.Generator, count: int, gender: str) -> tuple[d
     return phenotypes, np.clip(changes, -1, 1), {"height": height, "girth": np.sqrt(bmi)}
 
 
-def make_strangers(source: Source, half: Half, options: Options) -> tuple[np.ndarray, np.ndarray]:
-    """T-posed left halves (N, H, 3), men first, and genders (N,)."""
-    halves, genders = [], []
+def make_strangers(maker: PeopleMaker, options: Options) -> tuple[np.ndarray, np.ndarray]:
+    """T-posed people (N, V, 3), metres, men first, and genders (N,)."""
+    vertices, genders = [], []
     for number, gender in enumerate(HEIGHTS):
         rng = np.random.default_rng([options.seed, number])
         count = options.count // len(HEIGHTS)
         phenotypes, changes, wanted = draw_strangers(rng, count, gender)
-        coefficients, _ = solve_people(source, half, Population(), phenotypes, changes, wanted)
-        halves.append(tposed_people(source, half, coefficients)[0])
+        coefficients, _ = solve_people(
+            maker.source, maker.half, Population(), phenotypes, changes, wanted
+        )
+        vertices.append(maker.tpose(coefficients))
         genders += [gender] * count
-    return np.concatenate(halves), np.array(genders)
+    return np.concatenate(vertices), np.array(genders)
 
 
 def build(options: Options) -> None:
     """Makes the strangers, writes them and prints who they are."""
     if options.count < 2 or options.count % 2:
         raise InputError(f"--count is {options.count}; expected an even number")
-    source = load_source()
-    kept, half_faces, _ = make_mesh(source, BodyOptions())
-    midline = np.abs(source.vertices[kept, 0]) < MIDLINE
-    body = BodyModel.load("open", "neutral")
-    halves, genders = make_strangers(source, Half.of(source, kept, half_faces), options)
-    vertices = mirror_vertices(halves.astype(np.float64), midline)  # (N, V, 3)
+    maker = PeopleMaker.load()
+    body, midline = maker.body, maker.midline
+    vertices, genders = make_strangers(maker, options)
     betas = body.find_nearest_betas(torch.from_numpy(vertices))
     told = body.tpose(betas).double().numpy()
     offsets = np.round((vertices - told)[:, : len(midline)] / STEP)
@@ -112,11 +106,7 @@ def build(options: Options) -> None:
             "body_hash": body.identity["hash"],
         },
     )
-    anatomy = Anatomy.of(body)
-    sizes = np.array([measure(each, anatomy)[:2] for each in vertices])
-    bmis = sizes[:, 1] / sizes[:, 0] ** 2
-    print(f"{len(betas)} people, {sizes[:, 0].min():.2f} to {sizes[:, 0].max():.2f} m")
-    print(f"BMI {bmis.min():.1f} to {bmis.max():.1f}, median {np.median(bmis):.1f}")
+    print_sizes(maker.measure_sizes(vertices))
     missed = np.linalg.norm(vertices - told, axis=2)
     print(f"ten betas miss their vertices by {1e3 * missed.mean():.1f} mm on average")
 
