@@ -53,7 +53,7 @@ class EvaluateOptions:
     path: Path | None = None
     checkpoint: tuple[Path, ...] = (DEFAULT_CHECKPOINT,)  # weights of the regressor; or of several
     rounds: int | None = None  # of feedback, where networks have any; None: what validated best
-    refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
+    refine: bool = True  # estimates by a fit, where joints are nearly exact; see models/README.md
     # who looks at mirror images as well, so that two looks are averaged: nobody, a feedback
     # network, or the detector too, which takes as long again
     mirror: Mirror = "network"

@@ -175,7 +175,8 @@ def load_predictor(
             checkpoint for the neutral body it is what is known of the people.
         additional: folder with the body-model files.
         rounds: of feedback; None takes what validation found best.
-        refine: whether estimates are refined, see `models.refinement`.
+        refine: whether estimates are refined, see `models.refinement`, where the checkpoint holds
+            how its network errs.
         proxy: whose input the network is given; None for what it was trained with.
         mirror: whether a feedback regressor averages its estimate with that of the mirror image.
 
@@ -194,8 +195,8 @@ def load_predictor(
         set_rounds(regressor, rounds, path)
     if proxy is not None:
         set_proxy_rule(regressor, proxy, path)
-    if refine:
-        regressor = build_refiner(regressor, checkpoint, path)
+    if refine and ERROR_COVARIANCE in checkpoint and isinstance(regressor, FeedbackRegressor):
+        regressor = build_refiner(regressor, checkpoint[ERROR_COVARIANCE], path)
     return Predictor(
         regressor.eval().to(device),
         body_model.eval().to(device),
@@ -256,20 +257,12 @@ def set_proxy_rule(regressor: Network, rule: ProxyRule, path: Path) -> None:
         )
 
 
-def build_refiner(regressor: Network, checkpoint: dict[str, Any], path: Path) -> Refiner:
+def build_refiner(regressor: FeedbackRegressor, covariance: Any, path: Path) -> Refiner:
     """A checkpoint's network with refinement after it.
 
     Raises:
-        InputError: it has no rounds of feedback, or the covariance of its errors is not there.
+        InputError: the covariance of its errors is none.
     """
-    if not isinstance(regressor, FeedbackRegressor):
-        raise InputError(f"{path} holds a network without rounds of feedback; leave out --refine")
-    covariance = checkpoint.get(ERROR_COVARIANCE)
-    if covariance is None:
-        raise InputError(
-            f"{path} does not hold how its network errs, which --refine needs; add it with "
-            f"python -m train.measure_spread --checkpoint {path} --output NEW.tar"
-        )
     expected = (count_changes(regressor),) * 2
     if not isinstance(covariance, torch.Tensor) or covariance.shape != expected:
         raise InputError(f"{path}: {ERROR_COVARIANCE} is not a tensor of shape {expected}")

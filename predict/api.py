@@ -129,7 +129,7 @@ class PhotoPredictor:
         device: auto (CUDA if there is one), cpu, cuda or cuda:1 ...
         people: "main", the most prominent person in each image, or "all".
         rounds: of feedback; None: what validated best.
-        refine: whether a fit follows, for silhouettes and joints that are nearly exact.
+        refine: whether a fit follows where joints are nearly exact, and the checkpoint allows it.
         batch_size: people that pass through the network together.
         body: "open" or "smpl"; None: the checkpoint's.
         gender: of the people, where it is known; None: the checkpoint's.
@@ -151,7 +151,7 @@ class PhotoPredictor:
         device: str = "auto",
         people: str = "main",
         rounds: int | None = None,
-        refine: bool = False,
+        refine: bool = True,
         mirror: str = "network",
         batch_size: int = 8,
         body: str | None = None,

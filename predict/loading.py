@@ -31,7 +31,7 @@ class SystemOptions:
     body: str | None = None  # None: the checkpoint's
     gender: str | None = None  # of the people, where known; None: the checkpoint's
     rounds: int | None = None  # of feedback; None: what validated best
-    refine: bool = False
+    refine: bool = True  # where joints are nearly exact
     proxy: ProxyRule | None = None  # None: what the checkpoint says
     mirror: Mirror = "network"
     silh_from: str = "mediapipe"  # detector

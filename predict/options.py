@@ -26,7 +26,7 @@ class PredictOptions:
     # CSV file with the columns file,gender (male or female), where people in photos differ
     genders: Path | None = None
     rounds: int | None = None  # of feedback, where the network has any; None: what validated best
-    refine: bool = False  # estimates by a fit, where joints are exact; see models/README.md
+    refine: bool = True  # estimates by a fit, where joints are nearly exact; see models/README.md
     # who looks at mirror images as well, so that two looks are averaged: nobody, a feedback
     # network, or the detector too, which takes as long again
     mirror: Mirror = "network"

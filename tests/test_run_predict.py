@@ -275,7 +275,7 @@ def test_everybody_gets_a_number(tmp_path, any_checkpoint, fake_detector, capsys
     assert "2 of 2 photos done, 3 people" in printed
 
 
-def test_people_are_refined_when_asked(tmp_path, fake_detector, monkeypatch):
+def test_people_are_refined_unless_that_is_unwanted(tmp_path, fake_detector, monkeypatch):
     stored = torch.load(write_checkpoint(tmp_path / "plain.tar", "feedback"))
     torch.save({**stored, "error_covariance": 0.01 * torch.eye(87)}, tmp_path / "spread.tar")
     _write_photo(tmp_path / "photos" / "a.png", 120)
@@ -285,8 +285,8 @@ def test_people_are_refined_when_asked(tmp_path, fake_detector, monkeypatch):
     monkeypatch.setattr(
         refinement.Refiner, "refine", lambda *given: refined_by.append(given) or original(*given)
     )
-    for refine in (False, True):
-        options = _options(tmp_path, tmp_path / "spread.tar", refine=refine, visuals=False)
+    for refine, asked in ((False, {"refine": False}), (True, {})):
+        options = _options(tmp_path, tmp_path / "spread.tar", visuals=False, **asked)
         assert predict(options) == run_predict.ALL_DONE
         assert len(refined_by) == refine
 

@@ -2,9 +2,9 @@
 
     python -m train.measure_spread --checkpoint checkpoints/mine.tar --output checkpoints/new.tar
 
-Writes the checkpoint again with the covariance of the errors inside (`--refine` of run_predict.py
-and run_evaluate.py). People are seen without a detector's errors: those alone are refined whose
-joints agree with a body, see `models/refinement.py`.
+Writes the checkpoint again with the covariance of the errors inside, without which nobody is
+refined. People are seen without a detector's errors: those alone are refined whose joints agree
+with a body, see `models/refinement.py`. Their shapes should be those of training.
 """
 
 import sys
@@ -21,15 +21,19 @@ from models.checkpoints import ERROR_COVARIANCE, Predictor, load_predictor, read
 from models.decoder import BodyParameters
 from models.feedback import FeedbackRegressor
 from models.refinement import Refiner, count_changes, measure_parameter_errors
+from synthesis.made_shapes import MadeShapes
 from synthesis.options import AugmentationOptions, CameraOptions
 from synthesis.synthesiser import Synthesiser
 from synthesis.variation import draw_betas, draw_variation
+from train.build import load_made_shapes
 from train.checkpoints import save_atomically
+from train.options import DataOptions
 from utils.cameras import fit_weak_perspective
 from utils.command_line import parse_options, run_script
 from utils.devices import choose_device
 from utils.errors import InputError
 from utils.joints import COCO17_IN_90
+from utils.options import OneOrMore, Share, check_ranges
 from utils.paths import DEFAULT_CHECKPOINT, OPEN_POSES_VAL
 
 EXACT = AugmentationOptions(corrupt=0.0, vertex_noise=0.0)  # shapes, cameras and crops vary
@@ -42,13 +46,18 @@ class SpreadOptions:
     output: Path  # checkpoint to write
     checkpoint: Path = DEFAULT_CHECKPOINT  # of a feedback regressor
     poses: tuple[Path, ...] = (OPEN_POSES_VAL,)  # npz files; the network was not trained on them
+    # npz files of shapes, see `data.made_shapes`, and how many of the people have one of those; the
+    # others' betas are drawn one by one
+    made_shapes: tuple[Path, ...] = ()
+    made_share: Share = 0.67
     seed: int = 1  # of shapes, cameras and crops
-    batch_size: int = 128  # people at a time
+    batch_size: OneOrMore = 128  # people at a time
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
 
 
 def measure(options: SpreadOptions) -> None:
     """Measures and writes; raises InputError for a network that cannot be refined."""
+    check_ranges(options)
     if not options.output.parent.is_dir():
         raise InputError(f"no folder {options.output.parent}; make it first")
     device = choose_device(options.device)
@@ -57,7 +66,9 @@ def measure(options: SpreadOptions) -> None:
         raise InputError(f"{options.checkpoint} holds a network without rounds of feedback")
     poses = torch.from_numpy(load_poses(options.poses).poses).to(device)
     generator = torch.Generator(device).manual_seed(options.seed)
-    errors = measure_errors(predictor, poses, options.batch_size, generator)
+    data = DataOptions(made_shapes=options.made_shapes, made_share=options.made_share)
+    made = load_made_shapes(data, predictor.body_model)
+    errors = measure_errors(predictor, poses, options.batch_size, generator, made)
     if len(errors) < errors.shape[1]:
         raise InputError(
             f"{len(errors)} of {len(poses)} people's joints agree with their estimate, expected "
@@ -72,7 +83,11 @@ def measure(options: SpreadOptions) -> None:
 
 @torch.inference_mode()
 def measure_errors(
-    predictor: Predictor, poses: Tensor, batch_size: int, generator: torch.Generator
+    predictor: Predictor,
+    poses: Tensor,
+    batch_size: int,
+    generator: torch.Generator,
+    made: MadeShapes | None = None,
 ) -> Tensor:
     """The network's errors (N, C), float64, on those people who would be refined.
 
@@ -81,7 +96,9 @@ def measure_errors(
         poses: (P, 72) axis-angle, camera frame, rad.
         batch_size: people at a time.
         generator: of shapes, cameras and crops.
+        made: shapes that some of the people have; None: betas are drawn one by one.
     """
+    made = None if made is None else made.to(poses.device)
     body = predictor.body_model
     mean_betas = read_mean_parameters(body.identity["name"]).betas
     synthesiser = Synthesiser(body, mean_betas, predictor.image_size, CameraOptions())
@@ -92,6 +109,7 @@ def measure_errors(
     errors = []
     for piece in tqdm(poses.split(batch_size), desc="measuring", disable=None):
         betas = draw_betas(EXACT, synthesiser.mean_betas, len(piece), generator)
+        betas = betas if made is None else made.mix(betas, generator)
         vertices = body.identity["vertices"]
         variation = draw_variation(EXACT, len(piece), vertices, generator)
         batch = synthesiser(piece, betas, variation)

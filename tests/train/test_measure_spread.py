@@ -9,6 +9,7 @@ import torch
 from models import refinement
 from models.body_model import read_mean_parameters
 from models.checkpoints import load_predictor, read_checkpoint
+from synthesis.made_shapes import MadeShapes
 from tests.evaluation_sets import upright_pose
 from tests.networks import random_network, stored_options
 from train.measure_spread import SpreadOptions, measure, measure_errors
@@ -49,6 +50,18 @@ def test_it_is_stored_beside_the_same_network(options, monkeypatch):
     sizes = new["error_covariance"].diagonal()  # about 0: mean squared errors
     torch.testing.assert_close(sizes, errors.square().mean(dim=0).float())
     assert load_predictor(options.output, torch.device("cpu"), refine=True)
+
+
+def test_people_may_have_the_shapes_of_made_people(options, body_model):
+    """Their first beta is 9: an untrained network, which says the mean, errs by about as much."""
+    predictor = load_predictor(options.checkpoint, torch.device("cpu"))
+    poses = torch.from_numpy(np.load(Path(options.poses[0]))["poses"])
+    made = MadeShapes(torch.eye(1, 40) * 9, share=0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refinement, "MAX_MEDIAN_RESIDUAL", 1e6)
+        errors = measure_errors(predictor, poses, 32, torch.Generator().manual_seed(1), made)
+    tall = errors[:, -12] > 7
+    assert 0.3 * PEOPLE < tall.sum() < 0.7 * PEOPLE
 
 
 def test_too_few_who_agree_are_refused(options):
