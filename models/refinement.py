@@ -32,12 +32,12 @@ from utils.tensors import match_betas, pick
 
 TURN_DIMS = 3 * len(SMPL_JOINTS)
 # Pixels of 256. Detectors' joints are further from any body than the first: see README.md.
-MAX_MEDIAN_RESIDUAL = 1.0
+MAX_MEDIAN_RESIDUAL = 1.4
 JOINT_NOISE = 0.1  # of a joint seen with confidence 1; inversely proportional to the confidence
-OUTLINE_NOISE = 1.0
-OUTLINE_POINTS = 20  # independent ones that the compared vertices are worth: neighbours err alike
+OUTLINE_NOISE = 0.35
+OUTLINE_POINTS = 40  # independent ones that the compared vertices are worth: neighbours err alike
 ROBUSTNESS = 4.0  # squared noises at which a residual counts half
-ITERATIONS = 4
+ITERATIONS = 6
 INITIAL_DAMPING, LESS_DAMPING, MORE_DAMPING = 1e-2, 0.3, 10.0
 MAX_BATCH_SIZE = 16  # bounds the memory that derivatives take
 

@@ -10,7 +10,7 @@ from models.checkpoints import load_predictor, read_checkpoint
 from models.decoder import decode_in_crops, decode_parameters
 from renderers.rasteriser import render_silhouettes
 from synthesis.options import CameraOptions
-from synthesis.synthesiser import Synthesiser
+from synthesis.synthesiser import Synthesiser, SyntheticBatch
 from utils.paths import DEFAULT_CHECKPOINT, OPEN_POSES_VAL
 
 _PEOPLE = 48
@@ -59,6 +59,27 @@ def test_it_is_far_better_than_the_mean_person(predictor, people):
     assert found["pve_t_sc"] < 0.6 * mean["pve_t_sc"]
     assert found["joints2d_l2"] < 0.1 * mean["joints2d_l2"]
     assert found["silhouette_iou"] > 0.9
+
+
+def test_nearly_exact_people_are_refined(predictor, people):
+    """What was observed here is exact; an estimate with a detector's errors stays as it is."""
+    synthesiser, whole = people
+    few = slice(0, 16)
+    observation = whole.observation.rows(few)
+    batch = SyntheticBatch(observation, {name: each[few] for name, each in whole.target.items()})
+    refiner = load_predictor(DEFAULT_CHECKPOINT, torch.device("cpu"), refine=True).regressor
+    with torch.inference_mode():
+        network, refined = predictor.regressor(observation), refiner(observation)
+        before, after = (
+            _measured(each, predictor, (synthesiser, batch)) for each in (network, refined)
+        )
+        away = 3 * torch.randn(16, 17, 2, generator=torch.Generator().manual_seed(1))
+        erring = observation._replace(joints2d_px=observation.joints2d_px + away)
+        assert all(map(torch.equal, refiner(erring), predictor.regressor(erring)))
+    assert (refined.betas != network.betas).any(dim=1).sum() > 12
+    for name in ("pve_t_sc", "mpjpe_pa", "joints2d_l2"):
+        assert after[name] < before[name]
+    assert after["silhouette_iou"] > before["silhouette_iou"] + 0.01
 
 
 def test_it_is_small_and_names_no_machine():
