@@ -3,7 +3,8 @@
 The network has learnt what to make of a detector's errors, and where there are any no fit improves
 on it: the fit takes part of the errors for the body. Where observed joints agree with a body almost
 to the pixel, the network's own last error remains, and that a fit removes. So people are refined
-whose joints lie close to their estimate's; README.md in this folder has the measurements.
+whose joints are all known for certain and lie close to their estimate's; README.md in this folder
+has the measurements.
 
 Camera, joint rotations and betas are fitted together. The prior is the whole covariance of the
 errors that the network made on validation people: it knows, say, that a thigh which leans towards
@@ -31,7 +32,9 @@ from utils.rotations import pose_to_rotmats, rotmat_to_axis_angle
 from utils.tensors import match_betas, pick
 
 TURN_DIMS = 3 * len(SMPL_JOINTS)
-# Pixels of 256. Detectors' joints are further from any body than the first: see README.md.
+# Detectors are never so sure of every joint; who knows them exactly is.
+MIN_CONFIDENCE = 0.999
+# Pixels of 256. Most detections' joints are further from any body than the first: see README.md.
 MAX_MEDIAN_RESIDUAL = 1.4
 JOINT_NOISE = 0.1  # of a joint seen with confidence 1; inversely proportional to the confidence
 OUTLINE_NOISE = 0.35
@@ -119,7 +122,7 @@ class Refiner(nn.Module):
         return estimate
 
     def agreeing(self, observation: Observation, estimate: BodyParameters) -> Tensor:
-        """(B,) bool: whose joints agree with the estimated body, and so can be relied on.
+        """(B,) bool: whose joints can be relied on: all seen for certain, and where the body's are.
 
         Args:
             observation: of B people.
@@ -129,9 +132,8 @@ class Refiner(nn.Module):
         lengths = _measure_joint_offsets(places[:, self.vertices :], observation).norm(
             dim=-1
         )  # (B, 17)
-        lengths = torch.where(observation.visibility, lengths, torch.nan)
-        largest = MAX_MEDIAN_RESIDUAL * 2 / REFERENCE_SIZE
-        return lengths.nanmedian(dim=1).values < largest  # nobody where no joint was seen
+        certain = (observation.confidence >= MIN_CONFIDENCE).all(dim=1)
+        return certain & (lengths.median(dim=1).values < MAX_MEDIAN_RESIDUAL * 2 / REFERENCE_SIZE)
 
     def refine(self, observation: Observation, estimate: BodyParameters) -> BodyParameters:
         """Fits bodies by Levenberg and Marquardt's method.

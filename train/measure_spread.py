@@ -4,7 +4,7 @@
 
 Writes the checkpoint again with the covariance of the errors inside, without which nobody is
 refined. People are seen without a detector's errors: those alone are refined whose joints agree
-with a body, see `models/refinement.py`. Their shapes should be those of training.
+with a body, see `models/refinement.py`.
 """
 
 import sys
@@ -47,9 +47,9 @@ class SpreadOptions:
     checkpoint: Path = DEFAULT_CHECKPOINT  # of a feedback regressor
     poses: tuple[Path, ...] = (OPEN_POSES_VAL,)  # npz files; the network was not trained on them
     # npz files of shapes, see `data.made_shapes`, and how many of the people have one of those; the
-    # others' betas are drawn one by one
+    # others' ten betas are drawn one by one (models/README.md tells what that is worth)
     made_shapes: tuple[Path, ...] = ()
-    made_share: Share = 0.67
+    made_share: Share = 0.33
     seed: int = 1  # of shapes, cameras and crops
     batch_size: OneOrMore = 128  # people at a time
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
