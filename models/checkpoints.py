@@ -175,8 +175,7 @@ def load_predictor(
             checkpoint for the neutral body it is what is known of the people.
         additional: folder with the body-model files.
         rounds: of feedback; None takes what validation found best.
-        refine: whether estimates are refined, see `models.refinement`, where the checkpoint holds
-            how its network errs.
+        refine: whether `models.refinement` follows, where the checkpoint says how its network errs.
         proxy: whose input the network is given; None for what it was trained with.
         mirror: whether a feedback regressor averages its estimate with that of the mirror image.
 

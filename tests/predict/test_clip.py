@@ -271,7 +271,9 @@ def test_a_rendered_walker_through_the_detector(tmp_path):
     truth = [scene.truth(0, frame) for frame in person["frames"]]
     walked = np.stack([each.cam_t for each in truth])
     found = person["trajectory_t"]
-    # To the right by 1.25 m/s; how far away is as uncertain as how tall.
+    # To the right by 1.25 m/s. How far away is as uncertain as how tall, in single frames more so.
     slope = np.polyfit(walked[:, 0], found[:, 0], 1)[0]
     assert slope == pytest.approx(1, abs=0.15)
-    assert np.abs(found[:, 2] / walked[:, 2] - 1).max() < 0.2
+    off = np.abs(found[:, 2] / walked[:, 2] - 1)
+    assert np.median(off) < 0.1
+    assert off.max() < 0.3
