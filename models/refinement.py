@@ -109,6 +109,8 @@ class Refiner(nn.Module):
     def forward(self, observation: Observation) -> BodyParameters:
         """Camera, pose and shape, refined where that is known to help."""
         estimate = self.regressor(observation)
+        if not _are_certain(observation).any():
+            return estimate  # as of every detector: nobody need be posed once more
         # Predicting runs in inference mode, of whose tensors no derivatives can be taken.
         with torch.inference_mode(False), torch.no_grad():
             estimate = BodyParameters(*(values.clone() for values in estimate))
@@ -129,11 +131,9 @@ class Refiner(nn.Module):
             estimate: the network's, of the same people.
         """
         places, _ = self._project(_to_double(estimate))
-        lengths = _measure_joint_offsets(places[:, self.vertices :], observation).norm(
-            dim=-1
-        )  # (B, 17)
-        certain = (observation.confidence >= MIN_CONFIDENCE).all(dim=1)
-        return certain & (lengths.median(dim=1).values < MAX_MEDIAN_RESIDUAL * 2 / REFERENCE_SIZE)
+        offsets = _measure_joint_offsets(places[:, self.vertices :], observation)
+        middle = offsets.norm(dim=-1).median(dim=1).values
+        return _are_certain(observation) & (middle < MAX_MEDIAN_RESIDUAL * 2 / REFERENCE_SIZE)
 
     def refine(self, observation: Observation, estimate: BodyParameters) -> BodyParameters:
         """Fits bodies by Levenberg and Marquardt's method.
@@ -247,6 +247,11 @@ def measure_parameter_errors(estimate: BodyParameters, true: BodyParameters) -> 
     turns = rotmat_to_axis_angle(estimate.pose_rotmats.mT @ true.pose_rotmats)
     betas = match_betas(true.betas, estimate.betas.shape[1]) - estimate.betas
     return torch.cat([true.cam_wp - estimate.cam_wp, turns.flatten(1), betas], dim=1)
+
+
+def _are_certain(observation: Observation) -> Tensor:
+    """(B,) bool: whose joints are all seen for certain."""
+    return (observation.confidence >= MIN_CONFIDENCE).all(dim=1)
 
 
 def _to_double(parameters: BodyParameters) -> BodyParameters:

@@ -111,10 +111,12 @@ def build_estimator(
         InputError: it was not measured, and a gender or several photos cannot do without.
     """
     gender, genders = system.predictor.known_gender, genders or {}
-    measured = has_shape_errors(checkpoint, system.source.checkpoint_hash)
-    if not several and gender is None and not genders and not (heights and measured):
+    checkpoint_hash = system.source.checkpoint_hash
+    needed = several or gender is not None or genders
+    # Looked up for heights alone: whoever knows nothing of people need not read how shapes err.
+    if not needed and not (heights and has_shape_errors(checkpoint, checkpoint_hash)):
         return None
-    errors = read_shape_errors(checkpoint, system.source.checkpoint_hash, "detector")
+    errors = read_shape_errors(checkpoint, checkpoint_hash, "detector")
     for known in {gender, *genders.values()} - {None}:
         know_gender(errors, known)  # complains now where it was not measured
     return ShapeEstimator(system.body_predictor, errors, gender, heights, genders)

@@ -112,8 +112,8 @@ def build_clip_estimator(
         InputError: it was not measured, and a height or a gender is known.
     """
     heights = read_heights(options.height, [file]) if options.height else {}
-    # A height scales photos' people without it, but here it is betas that are changed.
     checkpoint = options.checkpoint
+    # A height scales photos' people without it, but here it is betas that are changed.
     several = bool(heights) or has_shape_errors(checkpoint, system.source.checkpoint_hash)
     return build_estimator(system, checkpoint, heights, several)
 

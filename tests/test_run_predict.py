@@ -17,6 +17,7 @@ import torch
 
 import run_predict
 from models import refinement
+from models.shape_errors import shape_errors_path
 from predict import truth_errors
 from predict.detectors import registry
 from predict.detectors.interface import Detection
@@ -26,6 +27,7 @@ from predict.setup import choose_pictures
 from run_predict import PredictOptions, choose_exit_status, main, predict
 from tests.networks import NETWORKS, write_checkpoint
 from utils.command_line import STOPPED, WRONG_USE, run_script
+from utils.errors import InputError
 from utils.paths import CHECKPOINTS, DEMO, ROOT
 from utils.proxy import Observation
 
@@ -289,6 +291,16 @@ def test_people_are_refined_unless_that_is_unwanted(tmp_path, fake_detector, mon
         options = _options(tmp_path, tmp_path / "spread.tar", visuals=False, **asked)
         assert predict(options) == run_predict.ALL_DONE
         assert len(refined_by) == refine
+
+
+def test_how_shapes_err_is_read_only_where_something_is_known(tmp_path, fake_detector):
+    checkpoint = write_checkpoint(tmp_path / "plain.tar", "feedback")
+    shape_errors_path(checkpoint).write_text("damaged")
+    _write_photo(tmp_path / "photos" / "a.png", 120)
+    options = _options(tmp_path, checkpoint, visuals=False)
+    assert predict(options) == run_predict.ALL_DONE
+    with pytest.raises(InputError, match=r"plain_shape_errors.npz"):
+        predict(replace(options, height="1.8"))
 
 
 class FramedFakeDetector:

@@ -142,6 +142,15 @@ def test_people_whose_joints_are_not_exact_are_left_alone(body_model, observatio
     assert _same(again, found)
 
 
+def test_nobody_is_posed_again_for_what_a_detector_saw(
+    body_model, observation, displaced, monkeypatch
+):
+    refiner = _refiner(body_model, displaced)
+    monkeypatch.setattr(refiner, "_project", None)  # posing fails
+    detected = observation._replace(confidence=0.98 * observation.confidence)
+    assert _same(refiner(detected), displaced)
+
+
 def test_a_joint_that_was_not_seen_may_be_anywhere(body_model, observation, displaced):
     confidence = observation.confidence.clone()
     confidence[:, 9] = 0
